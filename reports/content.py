@@ -1,0 +1,144 @@
+"""What a report says, as plain frozen data. All text is patient data or machine text, never markup.
+
+Coordinates: boxes are `(x1, y1, x2, y2)` in pixels of the image they lie on, origin top left.
+Times are timezone-aware UTC. Absent facts are `None` and are left out of the page, never invented.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+RESEARCH_USE_ONLY = (
+    "Research use only. Not a medical device. Not for diagnosis or treatment decisions. "
+    "Every finding must be confirmed by a qualified radiologist."
+)
+
+
+class Priority(StrEnum):
+    """Triage result, most urgent first."""
+
+    URGENT = "urgent"
+    REVIEW = "review"
+    ROUTINE = "routine"
+
+
+@dataclass(frozen=True)
+class Patient:
+    """Who the study says it is; every field may be absent."""
+
+    name: str | None = None
+    patient_id: str | None = None
+    birth_date: str | None = None
+    sex: str | None = None
+    age: str | None = None
+
+
+@dataclass(frozen=True)
+class MarkedBox:
+    """One box drawn on a key image; `number` refers to the row of the findings table."""
+
+    number: int
+    label: str
+    score: float
+    xyxy: tuple[float, float, float, float]
+
+
+@dataclass(frozen=True)
+class KeyImage:
+    """A scan as the network saw it, before annotation.
+
+    Attributes:
+        jpeg: grey or RGB JPEG bytes, upright.
+        width: pixels, the frame `boxes` refer to.
+        height: pixels.
+        caption: for example `T1 axial, slice 12 of 26`.
+        boxes: lesions to draw.
+    """
+
+    jpeg: bytes
+    width: int
+    height: int
+    caption: str
+    boxes: tuple[MarkedBox, ...] = ()
+
+
+@dataclass(frozen=True)
+class FindingRow:
+    """One row of the findings table; `diameter_mm` only where the pixel spacing is known."""
+
+    number: int
+    label: str
+    score: float
+    location: str
+    size_px: tuple[float, float]
+    diameter_mm: float | None = None
+
+
+@dataclass(frozen=True)
+class InputFile:
+    """One input file and what became of it; `outcome` is `read`, `left out` or `rejected`."""
+
+    name: str
+    sha256: str
+    outcome: str
+    message: str | None = None
+
+
+@dataclass(frozen=True)
+class ModelFacts:
+    """The model behind the report and its measured quality, straight from its `metrics.json`."""
+
+    version: str
+    engine: str
+    weights_sha256: str
+    accuracy: float | None = None
+    accuracy_ci95: tuple[float, float] | None = None
+    map50_tumour: float | None = None
+    test_images: int | None = None
+
+
+@dataclass(frozen=True)
+class ReportContent:
+    """All that one study's PDF says."""
+
+    study: str
+    revision: int
+    priority: Priority
+    label: str
+    probabilities: tuple[tuple[str, float], ...]
+    review_reasons: tuple[str, ...]
+    notes: tuple[str, ...]
+    patient: Patient
+    study_description: str | None
+    study_date: str | None
+    key_images: tuple[KeyImage, ...]
+    findings: tuple[FindingRow, ...]
+    files: tuple[InputFile, ...]
+    model: ModelFacts
+    received_at: datetime
+    reported_at: datetime
+    software_version: str
+
+
+@dataclass(frozen=True)
+class WorklistEntry:
+    """One row of the worklist page, already in worklist order.
+
+    Attributes:
+        report: path of the PDF relative to the worklist page, `None` until it exists.
+        thumbnail_jpeg: small annotated picture, embedded in the page so that it opens offline.
+    """
+
+    study: str
+    patient: str | None
+    files: tuple[str, ...]
+    priority: Priority | None
+    label: str | None
+    probability: float | None
+    review_reasons: tuple[str, ...]
+    state: str
+    revision: int
+    received_at: datetime
+    reported_at: datetime | None
+    report: str | None
+    thumbnail_jpeg: bytes | None = None

@@ -1,0 +1,82 @@
+"""Training state on disk: tensors in safetensors, the rest in JSON, written beside and renamed so that a kill leaves
+the last whole epoch."""
+
+import json
+import os
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+TENSORS = "checkpoint.safetensors"
+STATE = "checkpoint.json"
+
+
+@dataclass
+class Progress:
+    """How far a run is.
+
+    Attributes:
+        epochs_done: whole epochs behind us.
+        recipe: the recipe as written, to refuse another one on resume.
+        history: one row an epoch, as in `history.csv`.
+        scheduler: the scheduler's own state.
+        best_loss: early stopper's best validation loss, `None` before the first epoch.
+        epochs_without_gain: early stopper's count.
+    """
+
+    recipe: dict[str, object]
+    epochs_done: int = 0
+    history: list[dict[str, float]] = field(default_factory=list)
+    scheduler: dict[str, object] = field(default_factory=dict)
+    best_loss: float | None = None
+    epochs_without_gain: int = 0
+
+
+def _flatten(optimizer: Optimizer) -> dict[str, Tensor]:
+    state = optimizer.state_dict()["state"]
+    return {
+        f"optimizer.{index}.{key}": torch.as_tensor(value)
+        for index, entries in state.items()
+        for key, value in entries.items()
+    }
+
+
+def save_checkpoint(folder: Path, models: dict[str, nn.Module], optimizer: Optimizer, progress: Progress) -> None:
+    """Write models (by name), optimizer and progress; the progress file is renamed last and makes it valid."""
+    tensors = {f"{name}.{key}": value for name, model in models.items() for key, value in model.state_dict().items()}
+    tensors |= _flatten(optimizer)
+    epoch_file = folder / f"{progress.epochs_done:04d}-{TENSORS}"
+    save_file({key: value.detach().contiguous().cpu() for key, value in tensors.items()}, epoch_file)
+    rates = [group["lr"] for group in optimizer.param_groups]
+    text = json.dumps({"tensors": epoch_file.name, "learning_rates": rates, "progress": asdict(progress)})
+    temporary = folder / f".{STATE}"
+    temporary.write_text(text)
+    os.replace(temporary, folder / STATE)
+    for old in folder.glob(f"*-{TENSORS}"):
+        if old != epoch_file:
+            old.unlink()
+
+
+def load_checkpoint(folder: Path, models: dict[str, nn.Module], optimizer: Optimizer) -> Progress | None:
+    """Restore what `save_checkpoint` wrote; `None` when the folder has no checkpoint."""
+    if not (folder / STATE).is_file():
+        return None
+    saved = json.loads((folder / STATE).read_text())
+    tensors = load_file(folder / saved["tensors"])
+    for name, model in models.items():
+        prefix = f"{name}."
+        model.load_state_dict({key[len(prefix) :]: value for key, value in tensors.items() if key.startswith(prefix)})
+    entries: dict[int, dict[str, Tensor]] = {}
+    for key, value in tensors.items():
+        if key.startswith("optimizer."):
+            _, index, entry = key.split(".", 2)
+            entries.setdefault(int(index), {})[entry] = value
+    whole = optimizer.state_dict()
+    optimizer.load_state_dict({"state": entries, "param_groups": whole["param_groups"]})
+    for group, rate in zip(optimizer.param_groups, saved["learning_rates"], strict=True):
+        group["lr"] = rate
+    return Progress(**saved["progress"])

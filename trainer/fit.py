@@ -1,0 +1,115 @@
+"""`python -m trainer.fit`: train a model from the data set's folders into a run folder."""
+
+import argparse
+import json
+import logging
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import torch
+
+from trainer.dataset import BrainTumorDataset, BrainTumorTestDataset
+from trainer.figures import draw_samples
+from trainer.labels import DatasetError
+from trainer.loop import TrainingError
+from trainer.model import BrainTumorClassifier, load_imagenet
+from trainer.parts import HELD_OUT_FILES, TRAINING_FILES, Parts, choose_parts, write_file_list
+from trainer.recipes import RECIPES, Recipe
+from trainer.run import RECIPE, TrainingRun
+
+logger = logging.getLogger("trainer.fit")
+
+CACHE_MARGIN = 4 / 3
+"""Images are kept in memory a third larger than the network's input, so that magnifying finds detail."""
+
+
+def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """The command line of `python -m trainer.fit`."""
+    parser = argparse.ArgumentParser(prog="python -m trainer.fit", description=__doc__)
+    parser.add_argument("--data", type=Path, default=Path("dataset"), help="folder with Train/ and Val/")
+    parser.add_argument("--recipe", choices=sorted(RECIPES), default="default")
+    parser.add_argument("--run", type=Path, help="run folder, resumed when it has a checkpoint (default runs/RECIPE)")
+    parser.add_argument("--weights", type=Path, help="ImageNet ResNet-50 weights, safetensors (default: torchvision)")
+    parser.add_argument("--scratch", action="store_true", help="start from random weights, for trials")
+    parser.add_argument("--size", type=int, help="side of the network input, a multiple of 32")
+    parser.add_argument("--epochs", type=int)
+    parser.add_argument("--batch-size", type=int)
+    parser.add_argument("--limit", type=int, help="at most this many images of each class, for trials")
+    parser.add_argument("--seed", type=int, default=1)
+    return parser.parse_args(arguments)
+
+
+def chosen_recipe(arguments: argparse.Namespace) -> Recipe:
+    """The named recipe with the command line's changes.
+
+    Raises:
+        TrainingError: the size is not a multiple of 32.
+    """
+    changes = {name: getattr(arguments, name) for name in ("size", "epochs", "batch_size")}
+    recipe = replace(RECIPES[arguments.recipe], **{name: value for name, value in changes.items() if value})
+    if recipe.size % 32:
+        raise TrainingError(f"--size {recipe.size} is not a multiple of 32.")
+    return recipe
+
+
+def prepare_folder(folder: Path, recipe: Recipe, parts: Parts) -> None:
+    """Write down what this run is: recipe, files trained on, files held out."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / RECIPE).write_text(json.dumps(asdict(recipe), indent=2) + "\n")
+    write_file_list(folder / TRAINING_FILES, parts.training)
+    write_file_list(folder / HELD_OUT_FILES, parts.held_out)
+
+
+def _log_row(row: dict[str, float]) -> None:
+    logger.info(
+        "epoch %d: training loss %.4f accuracy %.4f, held-out loss %.4f accuracy %.4f",
+        row["epoch"],
+        row["train_loss"],
+        row["train_accuracy"],
+        row["validation_loss"],
+        row["validation_accuracy"],
+    )
+
+
+def fit(arguments: argparse.Namespace) -> Path:
+    """Run the training the command line asks for; returns the run folder.
+
+    Raises:
+        DatasetError: the data or the starting weights are not usable.
+        TrainingError: training cannot start or go on.
+    """
+    recipe = chosen_recipe(arguments)
+    folder: Path = arguments.run or Path("runs") / recipe.name
+    parts = choose_parts(arguments.data, recipe, arguments.seed, arguments.limit)
+    logger.info("%s", parts.summary)
+    prepare_folder(folder, recipe, parts)
+    torch.manual_seed(arguments.seed)
+    model = BrainTumorClassifier()
+    if not arguments.scratch:
+        load_imagenet(model, arguments.weights)
+    training = BrainTumorDataset(parts.training, round(recipe.size * CACHE_MARGIN / 32) * 32)
+    held_out = BrainTumorTestDataset(parts.held_out, recipe.size)
+    spread = range(0, len(training), max(1, len(training) // 24))
+    draw_samples(training, list(spread)[:24], folder / "training-samples.png")
+    run = TrainingRun(folder, recipe, model, training, held_out, arguments.seed)
+    run.resume()
+    run.fit(_log_row)
+    return folder
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Entry point; 0 when the model is written, 2 with one sentence when it cannot be."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+    try:
+        folder = fit(parse_arguments(arguments))
+    except (DatasetError, TrainingError) as error:
+        print(f"trainer.fit: {error}", file=sys.stderr)
+        return 2
+    logger.info("written to %s; next: python -m trainer.export --run %s", folder, folder)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,92 @@
+"""The network with its ImageNet start, and which of its parameters learn how fast."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+from torchvision.models import ResNet50_Weights
+
+from trainer.labels import DatasetError
+from trainer.runtime.network import BrainTumorClassifier
+
+__all__ = ["BrainTumorClassifier", "device_and_precision", "freeze", "load_imagenet", "parameter_groups", "set_training_mode"]
+
+BODY = ("stem", "layer1", "layer2", "layer3", "layer4")
+STAGE_RATE_DECAY = 0.6
+"""Each body stage learns this much slower than the one behind it."""
+
+
+def imagenet_state(weights: Path | None) -> dict[str, Tensor]:
+    """ImageNet ResNet-50 weights by torchvision's names: from a local safetensors file, else by torchvision's API.
+
+    Raises:
+        DatasetError: the file is missing, or the download failed; the message says what to do.
+    """
+    if weights is not None:
+        if not weights.is_file():
+            raise DatasetError(f"{weights} is missing: --weights must name a safetensors file with ResNet-50 weights.")
+        return load_file(weights)
+    try:
+        return dict(ResNet50_Weights.IMAGENET1K_V2.get_state_dict(progress=True))
+    except OSError as error:
+        raise DatasetError(
+            f"the ImageNet weights could not be downloaded ({error}): pass --weights FILE.safetensors, or --scratch."
+        ) from error
+
+
+def load_imagenet(model: BrainTumorClassifier, weights: Path | None) -> None:
+    """Fill the body of `model`; `conv1` and `bn1` become its stem, `fc` is left out."""
+    renamed = {}
+    for name, tensor in imagenet_state(weights).items():
+        if name.startswith("fc."):
+            continue
+        name = name.replace("conv1.", "stem.0.", 1) if name.startswith("conv1.") else name
+        name = name.replace("bn1.", "stem.1.", 1) if name.startswith("bn1.") else name
+        renamed[name] = tensor.float() if tensor.is_floating_point() else tensor
+    _, unexpected = model.load_state_dict(renamed, strict=False)
+    missing = [name for name in model.state_dict() if name.split(".")[0] in BODY and name not in renamed]
+    missing = [name for name in missing if not name.endswith("num_batches_tracked")]
+    if unexpected or missing:
+        raise DatasetError(
+            f"these are not torchvision ResNet-50 weights: missing {missing[:3]}, unexpected {unexpected[:3]}."
+        )
+
+
+def freeze(model: BrainTumorClassifier, stages: int) -> None:
+    """Stop learning in the first `stages` body stages; the backward pass ends there."""
+    for stage in model.body_modules()[:stages]:
+        stage.requires_grad_(False)
+
+
+def set_training_mode(model: BrainTumorClassifier, frozen_stages: int) -> None:
+    """Training mode, with the frozen stages' batch statistics left alone."""
+    model.train()
+    for stage in model.body_modules()[:frozen_stages]:
+        stage.eval()
+
+
+def _new_modules(model: BrainTumorClassifier) -> Iterator[nn.Module]:
+    yield from (model.classifier, model.pyramid, model.head)
+
+
+def parameter_groups(model: BrainTumorClassifier, body_rate: float, head_rate: float) -> list[dict[str, object]]:
+    """AdamW parameter groups with discriminative rates, the earliest body stage slowest."""
+    groups: list[dict[str, object]] = []
+    for depth, stage in enumerate(reversed(model.body_modules())):
+        learning = [parameter for parameter in stage.parameters() if parameter.requires_grad]
+        if learning:
+            groups.append({"params": learning, "lr": body_rate * STAGE_RATE_DECAY**depth})
+    new = [parameter for module in _new_modules(model) for parameter in module.parameters()]
+    groups.append({"params": new, "lr": head_rate})
+    return groups
+
+
+def device_and_precision() -> tuple[torch.device, torch.dtype | None]:
+    """Where to train and in which autocast type: bfloat16 where the hardware computes in it, else full precision."""
+    if torch.cuda.is_available():
+        return torch.device("cuda"), torch.bfloat16
+    capabilities = torch.cpu.get_capabilities()
+    fast_bf16 = capabilities.get("avx512_bf16") or capabilities.get("amx_bf16")
+    return torch.device("cpu"), torch.bfloat16 if fast_bf16 else None

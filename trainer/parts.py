@@ -1,0 +1,78 @@
+"""Which images a run trains on and which it holds out, written down by name and sum."""
+
+import csv
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from trainer.dataset import hold_out, without_leakage
+from trainer.labels import Sample, Split, list_samples
+from trainer.leakage import file_sha256, look_alike_groups, perceptual_hashes
+from trainer.recipes import Recipe
+
+TRAINING_FILES = "training-files.csv"
+HELD_OUT_FILES = "held-out-files.csv"
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Train divided; `summary` is one line for the log."""
+
+    training: list[Sample]
+    held_out: list[Sample]
+    summary: str
+
+
+def choose_parts(data: Path, recipe: Recipe, seed: int, limit: int | None = None) -> Parts:
+    """Read Train and divide it as the recipe says; with the leak filter Val is looked at, but only by its hashes.
+
+    Args:
+        data: folder with `Train/` and `Val/`.
+        recipe: decides on the leak filter and the held-out share.
+        seed: of the division.
+        limit: at most this many images of each class, for trials.
+
+    Raises:
+        DatasetError: a folder is missing or empty.
+    """
+    train = list_samples(data, Split.TRAIN)
+    if not recipe.leak_filter:
+        train = _limited(train, limit)
+        training, held_out = hold_out(train, np.arange(len(train)), recipe.held_out_share, seed)
+        return Parts(training, held_out, f"{len(training)} images to train on, {len(held_out)} held out, leaks left in")
+    val = list_samples(data, Split.VAL)
+    clean = without_leakage(
+        train,
+        perceptual_hashes([sample.image_path for sample in train]),
+        perceptual_hashes([sample.image_path for sample in val]),
+    )
+    kept = _limited(clean.kept, limit)
+    hashes = clean.kept_hashes[[index for index, sample in enumerate(clean.kept) if sample in set(kept)]]
+    training, held_out = hold_out(kept, look_alike_groups(hashes), recipe.held_out_share, seed)
+    return Parts(
+        training,
+        held_out,
+        f"{len(training)} images to train on, {len(held_out)} held out; left out: {clean.look_alikes_of_val} "
+        f"look-alikes of Val, {clean.duplicates} repeats",
+    )
+
+
+def _limited(samples: list[Sample], limit: int | None) -> list[Sample]:
+    if limit is None:
+        return samples
+    taken: dict[int, int] = {}
+    kept = []
+    for sample in samples:
+        taken[sample.class_index] = taken.get(sample.class_index, 0) + 1
+        if taken[sample.class_index] <= limit:
+            kept.append(sample)
+    return kept
+
+
+def write_file_list(path: Path, samples: list[Sample]) -> None:
+    """Write `name,sha256` of every sample, so that anyone can check what a model has seen."""
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(("name", "sha256"))
+        writer.writerows((sample.name, file_sha256(sample.image_path)) for sample in samples)

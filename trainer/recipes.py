@@ -1,0 +1,73 @@
+"""Everything that can be tuned, one frozen record a recipe."""
+
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+
+from trainer.augment import Augmentation
+
+
+class Schedule(StrEnum):
+    """How the learning rate moves: one cycle over all steps, or lower whenever the validation loss stands still."""
+
+    ONE_CYCLE = "one_cycle"
+    PLATEAU = "plateau"
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A training recipe.
+
+    Attributes:
+        name: `default` or `seed`.
+        size: side of the network input, pixels, a multiple of 32.
+        epochs: passes over the training part at most.
+        batch_size: images a step.
+        held_out_share: share of Train kept for calibration or validation, as whole look-alike groups by default.
+        body_rate: peak learning rate of layer4; earlier layers get less.
+        head_rate: peak learning rate of everything new.
+        weight_decay: AdamW's.
+        label_smoothing: of the class loss.
+        frozen_stages: how many of stem, layer1 … layer4 stay as ImageNet left them.
+        ema_decay: of the weights that are kept; 0 keeps the last ones.
+        boxes: train the box head.
+        schedule: of the learning rate; `plateau` also stops early (`trainer.early_stopper`).
+        augmentation: how far images are varied.
+        leak_filter: drop look-alikes of Val and repeats from Train.
+    """
+
+    name: str
+    size: int = 192
+    epochs: int = 16
+    batch_size: int = 32
+    held_out_share: float = 0.06
+    body_rate: float = 4e-4
+    head_rate: float = 2e-3
+    weight_decay: float = 0.02
+    label_smoothing: float = 0.05
+    frozen_stages: int = 2
+    ema_decay: float = 0.995
+    boxes: bool = True
+    leak_filter: bool = True
+    schedule: Schedule = Schedule.ONE_CYCLE
+    augmentation: Augmentation = field(default_factory=Augmentation)
+
+
+DEFAULT = Recipe("default")
+SEED = replace(
+    DEFAULT,
+    name="seed",
+    size=224,
+    epochs=100,
+    held_out_share=0.2,
+    body_rate=1e-4,
+    head_rate=1e-4,
+    weight_decay=0.0,
+    label_smoothing=0.0,
+    frozen_stages=0,
+    ema_decay=0.0,
+    boxes=False,
+    leak_filter=False,
+    schedule=Schedule.PLATEAU,
+    augmentation=Augmentation(max_rotation_degrees=10.0, scale_range=(1.0, 1.0), max_shift=0.0, brightness=False),
+)
+RECIPES = {recipe.name: recipe for recipe in (DEFAULT, SEED)}

@@ -1,0 +1,1 @@
+"""What inference needs and nothing of training: no torch unless the torch engine is asked for."""
