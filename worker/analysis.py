@@ -1,0 +1,67 @@
+"""From slices to the answer for a study: pure, memory bounded by the batch size."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
+
+import numpy as np
+
+from trainer.runtime.decision import Calibration, classifier_disagrees, low_margin
+from trainer.runtime.predictor import Predictor
+from trainer.runtime.records import CLASSES, NO_TUMOR_INDEX, GreyImage
+from worker.domain import Analysis, InstanceHeader, ReviewReason, SliceFinding
+from worker.triage import Evidence, prioritise
+
+EVIDENCE_SLICES = 3
+"""How many of the most suspicious slices speak for a study: a lesion shows on neighbouring slices, a false alarm on one,
+so 200 healthy slices are not 200 chances of a false alarm."""
+
+
+def predict_slices(
+    predictor: Predictor, slices: Iterable[tuple[InstanceHeader, Callable[[], GreyImage]]], batch_size: int
+) -> Iterator[SliceFinding]:
+    """Predict slices batch by batch; pixels are opened only when their batch comes."""
+    remaining = iter(slices)
+    while group := list(islice(remaining, batch_size)):
+        predictions = predictor.predict([open_pixels() for _, open_pixels in group])
+        for (header, _), prediction in zip(group, predictions, strict=True):
+            yield SliceFinding(header, prediction)
+
+
+def combine(slices: Sequence[SliceFinding]) -> tuple[float, ...]:
+    """Probabilities of the study, order of `CLASSES`, sum 1: the mean over its most suspicious slices.
+
+    For a study of one image these are the image's own.
+    """
+    ranked = sorted(slices, key=lambda finding: -finding.prediction.tumor_probability)[:EVIDENCE_SLICES]
+    mean = np.mean([finding.prediction.probabilities for finding in ranked], axis=0)
+    return tuple(float(value) for value in mean / mean.sum())
+
+
+def review_reasons(
+    slices: Sequence[SliceFinding], probabilities: tuple[float, ...], calibration: Calibration
+) -> tuple[ReviewReason, ...]:
+    """Why a person should look, judged on the slices that speak for the study."""
+    ranked = sorted(slices, key=lambda finding: -finding.prediction.tumor_probability)[:EVIDENCE_SLICES]
+    calls_tumor = max(range(len(CLASSES)), key=probabilities.__getitem__) != NO_TUMOR_INDEX
+    reasons = []
+    if any(classifier_disagrees(finding.prediction, calibration) for finding in ranked):
+        reasons.append(ReviewReason.CLASSIFIER_DISAGREES)
+    if low_margin(probabilities, calibration):
+        reasons.append(ReviewReason.LOW_MARGIN)
+    if calls_tumor and not any(finding.prediction.boxes for finding in slices):
+        reasons.append(ReviewReason.TUMOR_WITHOUT_BOX)
+    return tuple(reasons)
+
+
+def conclude(slices: Sequence[SliceFinding], calibration: Calibration) -> Analysis:
+    """The answer for one study from all of its slices.
+
+    Raises:
+        ValueError: there is no slice.
+    """
+    if not slices:
+        raise ValueError("a study without slices has no answer")
+    probabilities = combine(slices)
+    reasons = review_reasons(slices, probabilities, calibration)
+    evidence = Evidence(1.0 - probabilities[NO_TUMOR_INDEX], calibration.urgent_threshold, frozenset(reasons))
+    return Analysis(probabilities, prioritise(evidence), reasons, tuple(slices))

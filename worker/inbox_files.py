@@ -1,0 +1,93 @@
+"""The inbox as files: which names count, how one is claimed, where a claimed one lies, how it is let go."""
+
+import os
+import shutil
+import stat
+from collections.abc import Iterator
+from fnmatch import fnmatch
+from pathlib import Path
+from uuid import uuid4
+
+IGNORED_PATTERNS = (".*", "*.part", "*.tmp", "*.filepart", "*.crdownload", "~*", "Thumbs.db")
+"""Names of files still being written, and of file managers' own files; they count once they are renamed."""
+URGENT_FOLDER = "stat"
+"""Files under `inbox/stat/` are taken first."""
+EMPTY_FOLDER_SECONDS = 60.0
+
+
+def is_ignored(relative: Path) -> bool:
+    """Is any part of this path, relative to the inbox, a name that does not count?"""
+    return any(fnmatch(part, pattern) for part in relative.parts for pattern in IGNORED_PATTERNS)
+
+
+def list_inbox(inbox: Path) -> Iterator[Path]:
+    """Every regular file that counts, below the inbox; links are not followed, pipes and devices never opened."""
+    for folder, subfolders, names in os.walk(inbox):
+        here = Path(folder)
+        subfolders[:] = [name for name in subfolders if not is_ignored(Path(name))]
+        for name in names:
+            path = here / name
+            if not is_ignored(Path(name)) and is_regular(path):
+                yield path
+
+
+def is_regular(path: Path) -> bool:
+    """True for a regular file, false for anything else or nothing."""
+    try:
+        return stat.S_ISREG(path.lstat().st_mode)
+    except OSError:
+        return False
+
+
+def claim(inbox: Path, claimed: Path, path: Path) -> str | None:
+    """Rename `path` into a folder of its own under `claimed`; whoever renames first owns the file.
+
+    Returns:
+        The claim id, or `None` when another worker was faster.
+    """
+    claim_id = uuid4().hex
+    target = claimed / claim_id / path.relative_to(inbox)
+    target.parent.mkdir(parents=True)
+    try:
+        os.rename(path, target)
+    except FileNotFoundError:
+        shutil.rmtree(claimed / claim_id)
+        return None
+    return claim_id
+
+
+def claimed_file(claimed: Path, claim_id: str) -> Path | None:
+    """The file of a claim, `None` when its folder is gone or empty."""
+    for folder, _, names in os.walk(claimed / claim_id):
+        for name in names:
+            return Path(folder) / name
+    return None
+
+
+def original_name(claimed: Path, claim_id: str, path: Path) -> str:
+    """The name below the inbox, with undecodable bytes written as escapes."""
+    relative = os.fsencode(path.relative_to(claimed / claim_id))
+    return relative.decode("utf-8", "backslashreplace").replace("\0", "\\x00")
+
+
+def rank_of(name: str) -> int:
+    """0 for files under the urgent folder, 1 for all others; lower goes first."""
+    return 0 if name.startswith(f"{URGENT_FOLDER}/") else 1
+
+
+def forget_claim(claimed: Path, claim_id: str) -> None:
+    """Remove a claim whose bytes are stored and committed."""
+    shutil.rmtree(claimed / claim_id, ignore_errors=True)
+
+
+def remove_empty_folders(inbox: Path, now: float) -> None:
+    """Clear away folders whose files have all been taken, a while after the last of them; `now` in epoch seconds."""
+    for folder, _, _ in os.walk(inbox, topdown=False):
+        path = Path(folder)
+        if path in (inbox, inbox / URGENT_FOLDER) or is_ignored(path.relative_to(inbox)):
+            continue
+        try:
+            if now - path.stat().st_mtime > EMPTY_FOLDER_SECONDS:
+                path.rmdir()
+        except OSError:
+            continue  # not empty, or somebody else removed it

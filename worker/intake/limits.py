@@ -1,0 +1,44 @@
+"""How much one input may cost. Celery's time and memory limits per child stand behind these."""
+
+from dataclasses import dataclass
+
+MIB = 1024**2
+GIB = 1024**3
+
+
+@dataclass(frozen=True)
+class IntakeLimits:
+    """Bounds that are checked before memory is allocated for an input.
+
+    Attributes:
+        max_file_bytes: largest single file that is read into memory. A single-frame MR is below 1 MiB and an Enhanced
+            MR of a whole series below 300 MiB.
+        max_pixels: rows times columns of one picture. A 4K screenshot has 8 million; under Pillow's own limits an
+            81-million-pixel bomb decodes to 243 MB.
+        min_side_px: shortest side that is read. Below it no lesion the model was trained on can be told from noise.
+        max_frames: claimed NumberOfFrames of a DICOM object.
+        max_inflated_bytes: bytes a deflated DICOM data set may inflate to (PS3.5 A.5).
+        max_inflate_ratio: inflated bytes per deflated byte above `inflate_free_bytes`; MR pixels deflate about 2:1,
+            black borders included below 20:1.
+        inflate_free_bytes: below this size no ratio is looked at, for archives and deflated DICOM alike.
+        max_elements: top-level elements of a DICOM header; the largest standard objects have some hundreds, a run of
+            zero bytes reads as one element in eight bytes.
+        max_archive_entries: entries of one archive; a large multi-series study has about 5,000.
+        max_archive_bytes: bytes of the archive file itself, and of its entries unpacked, each.
+        max_archive_ratio: unpacked bytes per byte of the archive above `inflate_free_bytes`.
+    """
+
+    max_file_bytes: int = 512 * MIB
+    max_pixels: int = 50_000_000
+    min_side_px: int = 64
+    max_frames: int = 4096
+    max_inflated_bytes: int = 256 * MIB
+    max_inflate_ratio: int = 200
+    inflate_free_bytes: int = 16 * MIB
+    max_elements: int = 20_000
+    max_archive_entries: int = 20_000
+    max_archive_bytes: int = 4 * GIB
+    max_archive_ratio: int = 200
+
+
+DEFAULT_LIMITS = IntakeLimits()

@@ -1,0 +1,295 @@
+"""What is read and what is left out, by header: one table, checked from top to bottom, the first that applies decides.
+
+Order is meaning: first what the object is, then whether its pixels are there, its identity, whether they can be
+decoded, and last whether the picture is one the model was made for. A sentence says what is wrong and what to do; it
+may name classes and numbers of the header, never its free text.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from pydicom import uid
+
+from worker.errors import Reason, RejectedError
+from worker.intake.elements import is_valid_uid
+from worker.intake.facts import HeaderFacts
+from worker.intake.limits import IntakeLimits
+from worker.intake.parse import PixelState
+
+
+def _terms(text: str) -> frozenset[str]:
+    """Return the words of a block of text."""
+    return frozenset(text.split())
+
+
+MR_IMAGE_CLASSES = frozenset(
+    {
+        uid.MRImageStorage,
+        uid.EnhancedMRImageStorage,
+        uid.EnhancedMRColorImageStorage,
+        uid.LegacyConvertedEnhancedMRImageStorage,
+    }
+)
+_SECONDARY_CAPTURE = str(uid.SecondaryCaptureImageStorage)  # multi-frame captures add a component to it
+
+# Transfer syntax -> the one pydicom plugin that may decode it. Named, because python-gdcm aborts the process on
+# damaged input and pylibjpeg-rle raises a BaseException: whatever else is installed must not be chosen.
+DECODING_PLUGINS: dict[str, str] = {
+    uid.ImplicitVRLittleEndian: "",
+    uid.ExplicitVRLittleEndian: "",
+    uid.ExplicitVRBigEndian: "",
+    uid.RLELossless: "pydicom",
+    uid.JPEGBaseline8Bit: "pylibjpeg",
+    uid.JPEGExtended12Bit: "pylibjpeg",
+    uid.JPEGLossless: "pylibjpeg",
+    uid.JPEGLosslessSV1: "pylibjpeg",
+    uid.JPEGLSLossless: "pyjpegls",
+    uid.JPEGLSNearLossless: "pyjpegls",
+    uid.JPEG2000Lossless: "pylibjpeg",
+    uid.JPEG2000: "pylibjpeg",
+    uid.HTJ2KLossless: "pylibjpeg",
+    uid.HTJ2KLosslessRPCL: "pylibjpeg",
+    uid.HTJ2K: "pylibjpeg",
+}
+
+# Values 3 and above of ImageType that name a computed map, phase or projection instead of anatomy: MR Image
+# (PS3.3 C.8.3.1.1.1), Enhanced MR (C.8.13.1.1.1) and what Siemens, GE and Philips write. DERIVED\SECONDARY alone is
+# no reason: reformats and anonymised originals say so too.
+DERIVED_TYPES = _terms(
+    """
+    ADC EADC FA COLFA TRACE TRACEW TENSOR AVDC ISOTROPIC EXPONENTIAL FRACT_ANISO REL_ANISO VOLUME_RATIO ANISO
+    DIFFUSION_ANISO ADC_UNSPECIFIED P PHASE VELOCITY B0 B1 FIELD_MAP CBF CBV MTT TTP TMAX PBP GBP RELCBF RELCBV RELMTT
+    MIP MINIP SUBTRACTION T1_MAP T2_MAP T2_STAR_MAP R1_MAP R2_MAP R2_STAR_MAP PHASE_MAP ADC_MAP FA_MAP B0_MAP B1_MAP
+    CSA_MIP MIN_IP PROJECTION_IMAGE MAX_IP
+    """
+)
+# Masks exported as MR images carry the ImageType of what they were drawn on, and only the series name tells.
+_MASK_WORDS = frozenset({"ROI", "SEGMENTATION", "LABELMAP"})
+
+# Defined terms of PS3.16 L-1 and L-2 that are certainly no head. NECK is missing on purpose: head and neck coils make
+# it a common label of brain scans.
+OTHER_BODY_PARTS = _terms(
+    """
+    ABDOMEN ABDOMENPELVIS ANKLE AORTA ARM AXILLA BACK BLADDER BREAST BUTTOCK CALF CERVIX CHEST CLAVICLE COCCYX COLON
+    CSPINE CTSPINE ELBOW EXTREMITY FEMUR FINGER FOOT FOREARM FOREFOOT HAND HEART HIP HUMERUS KIDNEY KNEE LEG LIVER
+    LOWERLEG LOWERLIMB LSPINE LSSPINE LUNG LUMBARSPINE MEDIASTINUM OVARY PANCREAS PELVIS PENIS PROSTATE RADIUS RECTUM
+    RIB SCAPULA SCROTUM SHOULDER SIJOINT SPINE SPLEEN SSPINE STERNUM TESTIS THIGH THORAX TIBIA TLSPINE TOE TSPINE ULNA
+    UPPERARM UPPERLIMB UTERUS VAGINA WRIST
+    """
+)
+
+_GREYSCALE = frozenset({"MONOCHROME1", "MONOCHROME2"})
+# Slopes found in MR lie between 1e-6 and 1e4. Above this bound 16-bit values leave the range where neighbouring grey
+# values can still be told apart.
+_MAX_RESCALE = 1e9
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One reason to refuse an object.
+
+    Attributes:
+        reason: stable slug.
+        applies: whether it does, from header facts alone.
+        sentence: for the user; `{facts.…}` and `{limits.…}` are filled in.
+    """
+
+    reason: Reason
+    applies: Callable[[HeaderFacts, IntakeLimits], bool]
+    sentence: str
+
+
+def refuse(facts: HeaderFacts, limits: IntakeLimits) -> None:
+    """Raise the first rule of `RULES` that applies.
+
+    Raises:
+        RejectedError: with that rule's reason and sentence.
+    """
+    for rule in RULES:
+        if rule.applies(facts, limits):
+            raise RejectedError(rule.reason, rule.sentence.format(facts=facts, limits=limits))
+
+
+def _is_secondary_capture(facts: HeaderFacts, _limits: IntakeLimits) -> bool:
+    """Screenshots and annotated copies stored under Modality MR."""
+    return (facts.sop_class or "").startswith(_SECONDARY_CAPTURE) and facts.modality == "MR"
+
+
+def _is_not_mr(facts: HeaderFacts, limits: IntakeLimits) -> bool:
+    """The SOP class decides and Modality must not contradict it; without a class Modality must say MR."""
+    if not facts.sop_class:
+        return facts.modality != "MR"
+    if facts.sop_class in MR_IMAGE_CLASSES:
+        return facts.modality not in {None, "MR"}
+    return not _is_secondary_capture(facts, limits)
+
+
+def _has_bad_bits(facts: HeaderFacts, _limits: IntakeLimits) -> bool:
+    """Bits stored within bits allocated, sign 0 or 1 (PS3.3 C.7.6.3.1, PS3.5 8.1.1)."""
+    stored_fits = 1 <= (facts.bits_stored or 0) <= (facts.bits_allocated or 0)
+    return not stored_fits or facts.pixel_representation not in {0, 1}
+
+
+def _has_bad_rescale(facts: HeaderFacts, _limits: IntakeLimits) -> bool:
+    """Slope finite, not zero; both of a size that keeps grey values apart (PS3.3 C.11.1.1.2)."""
+    slope, intercept = abs(facts.rescale_slope), abs(facts.rescale_intercept)
+    return not (math.isfinite(slope) and 0 < slope < _MAX_RESCALE and intercept < _MAX_RESCALE)
+
+
+def _is_native(facts: HeaderFacts) -> bool:
+    """Whether the transfer syntax stores plain pixels."""
+    return DECODING_PLUGINS.get(facts.transfer_syntax) == ""
+
+
+def _is_derived(facts: HeaderFacts, _limits: IntakeLimits) -> bool:
+    """A computed map, by ImageType or, for masks, by the series' name."""
+    named = {value.replace(" ", "_") for value in facts.image_type[2:]}
+    return not DERIVED_TYPES.isdisjoint(named) or not _MASK_WORDS.isdisjoint(facts.series_words)
+
+
+RULES: tuple[Rule, ...] = (
+    Rule(
+        Reason.NOT_AN_IMAGE,
+        lambda facts, _: facts.is_directory,
+        "A DICOMDIR is a table of contents without images; send the image files it lists.",
+    ),
+    Rule(
+        Reason.NO_PIXELS,
+        lambda facts, _: not facts.has_public_elements and facts.pixels is PixelState.ABSENT,
+        "This DICOM file holds neither an image nor a description of one; send the MR image series.",
+    ),
+    Rule(
+        Reason.NOT_MR,
+        lambda facts, _: facts.sop_class in MR_IMAGE_CLASSES and facts.modality not in {None, "MR"},
+        "The header calls this an {facts.object_name} and names another modality; correct it where it was exported.",
+    ),
+    Rule(
+        Reason.NOT_MR,
+        _is_not_mr,
+        "This is not an MR image but a {facts.object_name}; send the MR image series of the brain.",
+    ),
+    Rule(
+        Reason.DERIVED,
+        _is_secondary_capture,
+        "This is a {facts.object_name}, a screenshot and not an acquired slice; send the original MR series.",
+    ),
+    Rule(
+        Reason.NO_PIXELS,
+        lambda facts, _: facts.pixels in {PixelState.ABSENT, PixelState.EMPTY},
+        "The DICOM object has a header and no pixels; send the image itself.",
+    ),
+    Rule(
+        Reason.UNSUPPORTED_PIXELS,
+        lambda facts, _: facts.pixels is PixelState.FLOAT,
+        "The pixels are floating-point numbers, which only computed maps have; send the acquired MR series.",
+    ),
+    Rule(
+        Reason.TRUNCATED,
+        lambda facts, _: facts.pixels is PixelState.CUT,
+        "The file ends in the middle of its pixels; its transfer was probably cut short, so send it again.",
+    ),
+    Rule(
+        Reason.MISSING_UID,
+        lambda facts, _: None in facts.uids,
+        "StudyInstanceUID, SeriesInstanceUID or SOPInstanceUID is missing; export the image again with them.",
+    ),
+    Rule(
+        Reason.BAD_UID,
+        lambda facts, _: not all(is_valid_uid(value or "") for value in facts.uids),
+        "A study, series or SOP instance UID has other characters than digits and dots or more than 64; "
+        "export the image again.",
+    ),
+    Rule(
+        Reason.BAD_HEADER,
+        lambda facts, _: (facts.rows or 0) < 1 or (facts.columns or 0) < 1,
+        "Rows or Columns is missing or not a positive number; export the image again.",
+    ),
+    Rule(
+        Reason.TOO_SMALL,
+        lambda facts, limits: min(facts.rows or 0, facts.columns or 0) < limits.min_side_px,
+        "The image has {facts.columns} × {facts.rows} pixels and needs at least {limits.min_side_px} on each side; "
+        "send the full-size image.",
+    ),
+    Rule(
+        Reason.TOO_LARGE,
+        lambda facts, limits: facts.area > limits.max_pixels or (facts.frames or 0) > limits.max_frames,
+        "The header claims {facts.columns} × {facts.rows} pixels and {facts.frames} frames, more than an MR image has; "
+        "check the export.",
+    ),
+    Rule(
+        Reason.BAD_HEADER,
+        lambda facts, _: (facts.frames or 0) < 1,
+        "NumberOfFrames is not a positive number; export the image again.",
+    ),
+    Rule(
+        Reason.UNSUPPORTED_SYNTAX,
+        lambda facts, _: facts.transfer_syntax not in DECODING_PLUGINS,
+        "The pixels are compressed in a way that is not supported here; export the image uncompressed.",
+    ),
+    Rule(
+        Reason.UNREADABLE,
+        lambda facts, _: _is_native(facts) != (facts.pixels is PixelState.NATIVE),
+        "The pixels are not stored the way the transfer syntax says; export the image again.",
+    ),
+    Rule(
+        Reason.UNSUPPORTED_PIXELS,
+        lambda facts, _: facts.photometric not in _GREYSCALE,
+        "The image is in colour, a palette or an unknown colour space; send the greyscale MR series.",
+    ),
+    Rule(
+        Reason.BAD_HEADER,
+        lambda facts, _: facts.samples != 1,
+        "A greyscale image must have one sample per pixel and the header says otherwise; export the image again.",
+    ),
+    Rule(
+        Reason.UNSUPPORTED_PIXELS,
+        lambda facts, _: facts.bits_allocated not in {8, 16},
+        "Pixels of 8 or 16 bits are read and the header names another size; export the image with 16 bits.",
+    ),
+    Rule(
+        Reason.BAD_HEADER,
+        _has_bad_bits,
+        "BitsStored or PixelRepresentation contradicts the pixel size; export the image again.",
+    ),
+    Rule(
+        Reason.TRUNCATED,
+        lambda facts, _: _is_native(facts) and facts.pixel_bytes < facts.frame_bytes * (facts.frames or 1),
+        "The file holds fewer pixels than its header says; its transfer was probably cut short, so send it again.",
+    ),
+    Rule(
+        Reason.BAD_HEADER,
+        lambda facts, _: _is_native(facts) and facts.pixel_bytes >= facts.frame_bytes * ((facts.frames or 1) + 1),
+        "The file holds at least one frame more than its header says, so its size is not certain; export it again.",
+    ),
+    Rule(
+        Reason.BAD_HEADER,
+        _has_bad_rescale,
+        "RescaleSlope or RescaleIntercept is not a usable number; export the image again.",
+    ),
+    Rule(
+        Reason.MULTIFRAME,
+        lambda facts, _: (facts.frames or 1) > 1,
+        "The file holds {facts.frames} frames and single slices are read; export the series as classic MR images.",
+    ),
+    Rule(
+        Reason.MOSAIC,
+        lambda facts, _: "MOSAIC" in facts.image_type,
+        "This is a mosaic of many slices in one picture; send the slices as single images.",
+    ),
+    Rule(
+        Reason.LOCALIZER,
+        lambda facts, _: "LOCALIZER" in facts.image_type[2:],
+        "This is a localizer for planning; send the diagnostic series.",
+    ),
+    Rule(
+        Reason.DERIVED,
+        _is_derived,
+        "This is a computed map, mask or projection and not an acquired slice; send the original MR series.",
+    ),
+    Rule(
+        Reason.NOT_BRAIN,
+        lambda facts, _: facts.body_part in OTHER_BODY_PARTS,
+        "The header names a body part other than the head; send a series of the brain.",
+    ),
+)

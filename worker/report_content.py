@@ -1,0 +1,149 @@
+"""From a stored, analysed study to what its report says."""
+
+from collections.abc import Callable
+from datetime import datetime
+from importlib.metadata import version
+from io import BytesIO
+
+from PIL import Image
+
+from reports.content import (
+    FindingRow,
+    InputFile,
+    KeyImage,
+    MarkedBox,
+    ModelFacts,
+    Patient,
+    Priority,
+    ReportContent,
+)
+from trainer.runtime.bundle import ModelBundle
+from trainer.runtime.records import CLASSES, NO_TUMOR_INDEX, GreyImage
+from worker.domain import InstanceHeader, StudyKind
+from worker.store.models import FileState, Instance, LesionBox, Prediction, Result, ScanFile, Study
+from worker.studies import missing_instance_numbers
+
+KEY_IMAGES = 4
+"""Pictures on a report at most: the most suspicious slices."""
+JPEG_QUALITY = 92
+
+OUTCOMES = {
+    FileState.READ: "read",
+    FileState.LEFT_OUT: "left out",
+    FileState.DUPLICATE: "duplicate",
+    FileState.REJECTING: "rejected",
+    FileState.REJECTED: "rejected",
+}
+
+
+def report_content(
+    study: Study, headers: list[InstanceHeader], bundle: ModelBundle, pixels: Callable[[InstanceHeader], GreyImage],
+    now: datetime,
+) -> ReportContent:
+    """Everything one study's PDF says, for its current revision; `pixels` decodes an instance when it is shown."""
+    result = next(row for row in study.results if row.revision == study.revision)
+    shown = _most_suspicious(study, headers)
+    numbered = _numbered_boxes(shown)
+    return ReportContent(
+        study=study.public_id,
+        revision=study.revision,
+        priority=Priority(result.priority),
+        label=result.label,
+        probabilities=tuple((name.value, value) for name, value in zip(CLASSES, result.probabilities, strict=True)),
+        review_reasons=tuple(result.review_reasons),
+        notes=_notes(study, headers),
+        patient=Patient(
+            study.patient_name, study.patient_id, study.patient_birth_date, study.patient_sex, study.patient_age
+        ),
+        study_description=study.study_description,
+        study_date=study.study_date,
+        key_images=tuple(
+            _key_image(header, headers, numbered[header.sha256], pixels(header)) for header, _ in shown
+        ),
+        findings=tuple(_finding(header, headers, box) for header, _ in shown for box in numbered[header.sha256]),
+        files=tuple(_input_file(file) for file in study.files),
+        model=_model_facts(bundle, result),
+        received_at=study.received_at,
+        reported_at=now,
+        software_version=version("brain-mri-triage"),
+    )
+
+
+def _most_suspicious(study: Study, headers: list[InstanceHeader]) -> list[tuple[InstanceHeader, Prediction]]:
+    by_sha256 = {instance.sha256: _prediction(study, instance) for instance in study.instances}
+    found = [(header, by_sha256[header.sha256]) for header in headers]
+    ranked = sorted(found, key=lambda item: item[1].probabilities[NO_TUMOR_INDEX])[:KEY_IMAGES]
+    return [item for item in found if item in ranked]
+
+
+def _prediction(study: Study, instance: Instance) -> Prediction:
+    return next(row for row in instance.predictions if row.revision == study.revision)
+
+
+def _numbered_boxes(shown: list[tuple[InstanceHeader, Prediction]]) -> dict[str, list[MarkedBox]]:
+    numbered: dict[str, list[MarkedBox]] = {}
+    number = 0
+    for header, prediction in shown:
+        boxes = sorted(prediction.boxes, key=lambda box: -box.score)
+        numbered[header.sha256] = [_marked(number + index, box) for index, box in enumerate(boxes, start=1)]
+        number += len(boxes)
+    return numbered
+
+
+def _marked(number: int, box: LesionBox) -> MarkedBox:
+    return MarkedBox(number, box.label, box.score, (box.x1, box.y1, box.x2, box.y2))
+
+
+def _caption(header: InstanceHeader, headers: list[InstanceHeader]) -> str:
+    if header.kind is StudyKind.IMAGE:
+        return "Image"
+    series = [other.sop_uid for other in headers if other.series_uid == header.series_uid]
+    name = header.series_description or f"Series {header.series_number or ''}".strip()
+    return f"{name}, slice {series.index(header.sop_uid) + 1} of {len(series)}"
+
+
+def _key_image(
+    header: InstanceHeader, headers: list[InstanceHeader], boxes: list[MarkedBox], pixels: GreyImage
+) -> KeyImage:
+    jpeg = BytesIO()
+    Image.fromarray(pixels).save(jpeg, "JPEG", quality=JPEG_QUALITY)
+    height, width = pixels.shape
+    return KeyImage(jpeg.getvalue(), width, height, _caption(header, headers), tuple(boxes))
+
+
+def _finding(header: InstanceHeader, headers: list[InstanceHeader], box: MarkedBox) -> FindingRow:
+    x1, y1, x2, y2 = box.xyxy
+    spacing = header.geometry.spacing_mm
+    diameter = max((x2 - x1) * spacing[1], (y2 - y1) * spacing[0]) if spacing else None
+    return FindingRow(
+        box.number, box.label, box.score, _caption(header, headers), (x2 - x1, y2 - y1), diameter
+    )
+
+
+def _notes(study: Study, headers: list[InstanceHeader]) -> tuple[str, ...]:
+    notes = []
+    missing = missing_instance_numbers(headers)
+    if missing:
+        listed = ", ".join(str(number) for number in missing[:10]) + (" …" if len(missing) > 10 else "")
+        notes.append(f"Incomplete: instance numbers {listed} were not received.")
+    elif study.incomplete:
+        notes.append("Incomplete: the study was still arriving when it had to be read.")
+    notes += sorted({instance.warning for instance in study.instances if instance.warning})
+    return tuple(notes)
+
+
+def _input_file(file: ScanFile) -> InputFile:
+    return InputFile(file.original_name, file.sha256 or "", OUTCOMES.get(FileState(file.state), file.state), file.message)
+
+
+def _model_facts(bundle: ModelBundle, result: Result) -> ModelFacts:
+    metrics = bundle.metrics
+    return ModelFacts(
+        version=result.model_version,
+        engine=result.engine,
+        weights_sha256=bundle.weights_sha256,
+        accuracy=metrics.accuracy if metrics else None,
+        accuracy_ci95=metrics.accuracy_ci95 if metrics else None,
+        map50_tumour=metrics.map50_tumour if metrics else None,
+        test_images=metrics.images if metrics else None,
+    )

@@ -1,0 +1,52 @@
+"""What a worker process works with, opened on first use in that process and never shared across a fork."""
+
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
+
+from sqlalchemy.orm import Session, sessionmaker
+
+from trainer.runtime.bundle import ModelBundle
+from trainer.runtime.predictor import Predictor, load_predictor
+from worker.intake.limits import IntakeLimits
+from worker.settings import Settings
+from worker.store.objects import ObjectStore
+from worker.store.session import open_engine, session_factory
+
+
+class Services:
+    """Database, object store and predictor of one process."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.objects = ObjectStore(settings.store)
+        self.limits = IntakeLimits(max_file_bytes=settings.max_file_bytes, max_pixels=settings.max_pixels)
+
+    @cached_property
+    def session(self) -> sessionmaker[Session]:
+        """Sessions on the configured database; connections are not pooled, so a fork inherits none."""
+        return session_factory(open_engine(self.settings.resolved_database_url))
+
+    @cached_property
+    def predictor(self) -> Predictor:
+        """The network, loaded when the first study is analysed: before the fork it would hang the children."""
+        return load_predictor(
+            self.settings.model_folder,
+            self.settings.engine,
+            threads=self.settings.inference_threads,
+            cache=self.settings.home / "cache",
+        )
+
+    @cached_property
+    def bundle(self) -> ModelBundle:
+        """The model folder's facts, without loading the network."""
+        return ModelBundle.load(self.settings.model_folder)
+
+    @property
+    def lease(self) -> timedelta:
+        """How long a claim lasts."""
+        return timedelta(seconds=self.settings.lease_seconds)
+
+    @staticmethod
+    def now() -> datetime:
+        """The clock of everything that is stored, UTC."""
+        return datetime.now(UTC)

@@ -1,0 +1,66 @@
+"""One visit to a stage: claim, ring, step, ring on. The same for every stage (worker.pipeline)."""
+
+import logging
+from collections.abc import Callable
+
+from sqlalchemy.exc import DBAPIError, OperationalError
+
+from worker.errors import TransientError
+from worker.pipeline import STAGES, Ring, Stage
+from worker.services import Services
+from worker.steps import analyse, deliver, give_up, intake, report, worklist
+from worker.store.claims import Claim, any_due, claim_due, release
+
+logger = logging.getLogger(__name__)
+
+Step = Callable[[Services, Claim], None]
+"""Works on all rows of a claim, committing row by row.
+
+A step moves a row only with the claim's token, and raises `TransientError` for what may pass."""
+
+STEPS: dict[str, Step] = {
+    "intake": intake.take_in,
+    "analyse": analyse.analyse_studies,
+    "report": report.render_reports,
+    "deliver": deliver.deliver_reports,
+    "reject": deliver.deliver_rejected,
+    "worklist": worklist.write_worklist,
+}
+
+CLAIM_ONE = frozenset({"worklist"})
+
+
+def run_stage(stage: Stage, services: Services, ring: Ring) -> int:
+    """Take one claim's worth of due rows through `stage`; returns how many were claimed."""
+    claim = _claim(stage, services, ring)
+    if claim is None:
+        return 0
+    if claim.attempts > services.settings.max_attempts:
+        give_up.give_up(services, stage, claim)
+    else:
+        _work(stage, services, claim)
+    for name in stage.rings:
+        ring(STAGES[name])
+    return len(claim.ids)
+
+
+def _claim(stage: Stage, services: Services, ring: Ring) -> Claim | None:
+    now = services.now()
+    limit = 1 if stage.name in CLAIM_ONE else services.settings.claim_size
+    with services.session.begin() as session:
+        claim = claim_due(session, stage.table, stage.takes, limit, now, services.lease)
+        more = claim is not None and any_due(session, stage.table, stage.takes, now)
+    if more:
+        ring(stage)
+    return claim
+
+
+def _work(stage: Stage, services: Services, claim: Claim) -> None:
+    try:
+        STEPS[stage.name](services, claim)
+    except (TransientError, OperationalError) as error:
+        reason = type(error.orig).__name__ if isinstance(error, DBAPIError) else str(error)
+        logger.warning("%s is tried again later (attempt %d): %s", stage.name, claim.attempts, reason)
+        with services.session.begin() as session:
+            for row_id in claim.ids:
+                release(session, stage.table, claim, row_id, services.now())

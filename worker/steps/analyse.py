@@ -1,0 +1,82 @@
+"""From a complete study to predictions, findings and a priority."""
+
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from functools import partial
+from itertools import groupby
+
+from trainer.runtime.records import GreyImage
+from worker.analysis import conclude, predict_slices
+from worker.domain import Analysis, InstanceHeader, SliceFinding
+from worker.intake.read import read_instance
+from worker.pipeline import ANALYSE
+from worker.services import Services
+from worker.steps.headers import headers_of
+from worker.store import queries
+from worker.store.claims import Claim, move, renew
+from worker.store.models import Study, StudyState
+from worker.studies import missing_instance_numbers
+
+
+def analyse_studies(services: Services, claim: Claim) -> None:
+    """Analyse the claimed studies, slices of all of them batched together; each is committed when its last slice is.
+
+    Raises:
+        RejectedError: a stored instance no longer reads, which is a bug or a damaged disk.
+    """
+    with services.session.begin() as session:
+        studies = {study.study_uid: study for study in queries.whole_studies(session, claim.ids)}
+    headers = {study_uid: headers_of(study) for study_uid, study in studies.items()}
+    slices = (
+        (header, partial(_pixels, services, header)) for study_headers in headers.values() for header in study_headers
+    )
+    findings = predict_slices(services.predictor, _keeping_lease(services, claim, slices), services.settings.batch_size)
+    for study_uid, group in groupby(findings, key=lambda finding: finding.header.study_uid):
+        _commit(services, claim, studies[study_uid], list(group))
+
+
+def _pixels(services: Services, header: InstanceHeader) -> GreyImage:
+    return read_instance(services.objects.path_of(header.sha256), header.sha256, services.limits).pixels
+
+
+def _keeping_lease(
+    services: Services, claim: Claim, slices: Iterator[tuple[InstanceHeader, Callable[[], GreyImage]]]
+) -> Iterator[tuple[InstanceHeader, Callable[[], GreyImage]]]:
+    renewed = services.now()
+    for item in slices:
+        now = services.now()
+        if now - renewed > services.lease / 3:
+            with services.session.begin() as session:
+                renew(session, Study, claim, now + services.lease)
+            renewed = now
+        yield item
+
+
+def _commit(services: Services, claim: Claim, study: Study, findings: list[SliceFinding]) -> None:
+    predictor = services.predictor
+    analysis: Analysis = conclude(findings, predictor.bundle.calibration)
+    instance_ids = {instance.sha256: instance.id for instance in study.instances}
+    incomplete = bool(missing_instance_numbers([finding.header for finding in findings])) or _was_cut_off(
+        services, study
+    )
+    now = services.now()
+    with services.session.begin() as session:
+        moved = move(
+            session, Study, study.id, claim.token, ANALYSE.takes,
+            state=StudyState.ANALYSED, priority=analysis.priority, incomplete=incomplete, not_before=now,
+            rank=min(study.rank, queries.PRIORITY_RANK[analysis.priority]),
+        )  # fmt: skip
+        if not moved:
+            return  # a late slice reopened the study: it will be read again with that slice
+        current = queries.whole_studies(session, [study.id])[0]
+        queries.forget_revision(session, current)
+        queries.add_result(
+            session, current, analysis, instance_ids, predictor.bundle.version, predictor.engine_name, now
+        )
+        queries.record(session, "analysed", now, study.id, detail=f"{len(findings)} slices, {analysis.priority}")
+
+
+def _was_cut_off(services: Services, study: Study) -> bool:
+    """Was the study read because it took too long, rather than because it had gone quiet?"""
+    longest = timedelta(seconds=services.settings.quiet_max_seconds)
+    return study.kind == "dicom" and study.not_before - study.waiting_since >= longest

@@ -1,0 +1,80 @@
+"""Into the outbox: reports of studies, and rejected files with their reason. Announced only when on disk."""
+
+import errno
+import logging
+from contextlib import contextmanager
+from collections.abc import Iterator
+
+from worker.errors import TransientError
+from worker.outbox import Outbox, rejected_folder, report_path, safe_name
+from worker.pipeline import DELIVER, REJECT
+from worker.services import Services
+from worker.store import queries
+from worker.store.claims import Claim, move
+from worker.store.models import FileState, ScanFile, Study, StudyState
+
+logger = logging.getLogger(__name__)
+
+REASON_FILE = "reason.txt"
+
+
+def outbox_of(services: Services) -> Outbox:
+    """The configured outbox."""
+    return Outbox(services.settings.outbox, services.settings.share_mode)
+
+
+@contextmanager
+def disk_trouble_is_transient(what: str) -> Iterator[None]:
+    """Turn a failed write into a later attempt, without the path, which may hold a file name."""
+    try:
+        yield
+    except OSError as error:
+        raise TransientError(f"{what}: {errno.errorcode.get(error.errno or 0, 'I/O error')}") from None
+
+
+def deliver_reports(services: Services, claim: Claim) -> None:
+    """Copy each rendered PDF to the outbox and mark its study reported; one log line a study."""
+    outbox = outbox_of(services)
+    with services.session.begin() as session:
+        studies = queries.whole_studies(session, claim.ids)
+    for study in studies:
+        report = next(row for row in study.reports if row.revision == study.revision)
+        with disk_trouble_is_transient("report"), services.objects.path_of(report.sha256).open("rb") as pdf:
+            outbox.deliver_stream(report_path(study.public_id, study.revision), pdf)
+        _announce(services, claim, study)
+
+
+def _announce(services: Services, claim: Claim, study: Study) -> None:
+    now = services.now()
+    with services.session.begin() as session:
+        moved = move(
+            session, Study, study.id, claim.token, DELIVER.takes, state=StudyState.REPORTED, reported_at=now,
+        )  # fmt: skip
+        if not moved:
+            return
+        queries.record(session, "reported", now, study.id, detail=f"revision {study.revision}")
+        queries.want_worklist(session, now)
+    seconds = (now - study.waiting_since).total_seconds()
+    logger.info(
+        "study %s revision %d reported: %s, %d image(s), %.1f s after it arrived",
+        study.public_id, study.revision, study.priority, len(study.instances), seconds,
+    )  # fmt: skip
+
+
+def deliver_rejected(services: Services, claim: Claim) -> None:
+    """Give each rejected file back, byte for byte, with its reason beside it."""
+    outbox = outbox_of(services)
+    with services.session.begin() as session:
+        rows = queries.files(session, claim.ids)
+    for row in rows:
+        folder = rejected_folder(row.id)
+        with disk_trouble_is_transient("rejected file"):
+            if row.sha256 is not None:
+                with services.objects.path_of(row.sha256).open("rb") as content:
+                    outbox.deliver_stream(f"{folder}/{safe_name(row.original_name)}", content)
+            outbox.deliver_bytes(f"{folder}/{REASON_FILE}", f"{row.reason}: {row.message}\n".encode())
+        now = services.now()
+        with services.session.begin() as session:
+            if move(session, ScanFile, row.id, claim.token, REJECT.takes, state=FileState.REJECTED):
+                queries.record(session, "returned", now, file_id=row.id)
+        logger.info("file %d rejected: %s", row.id, row.reason)

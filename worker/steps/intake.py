@@ -1,0 +1,111 @@
+"""From a claimed file to an instance of a study, or to a refusal with its reason."""
+
+import errno
+import logging
+import shutil
+from datetime import timedelta
+
+from sqlalchemy.exc import IntegrityError
+
+from worker.domain import ReadInstance
+from worker.errors import Reason, RejectedError, TransientError
+from worker.inbox_files import claimed_file, forget_claim
+from worker.intake.files import open_regular
+from worker.intake.read import read_instance
+from worker.pipeline import INTAKE
+from worker.services import Services
+from worker.steps.archive import unpack
+from worker.store import queries
+from worker.store.claims import Claim, move
+from worker.store.models import FileState, ScanFile
+
+logger = logging.getLogger(__name__)
+
+
+def take_in(services: Services, claim: Claim) -> None:
+    """Store, read and file every claimed file; each in a transaction of its own.
+
+    Raises:
+        TransientError: the disk or the database does not take the file now.
+    """
+    with services.session.begin() as session:
+        rows = queries.files(session, claim.ids)
+    for row in rows:
+        try:
+            _store(services, row)
+            _file(services, claim, row)
+        except OSError as error:
+            # the error's own text would name the file, and a file name is patient data
+            raise TransientError(f"file {row.id}: {errno.errorcode.get(error.errno or 0, 'I/O error')}") from None
+        except IntegrityError:
+            raise TransientError(f"file {row.id}: another worker filed the same bytes at the same moment") from None
+        forget_claim(services.settings.claimed, row.claim_id)
+
+
+def _store(services: Services, row: ScanFile) -> None:
+    if row.sha256 is not None:
+        return
+    _require_room(services)
+    path = claimed_file(services.settings.claimed, row.claim_id)
+    if path is None:
+        raise TransientError(f"file {row.id}: its claimed copy is not there (yet)")
+    with open_regular(path) as source:
+        sha256, size = services.objects.put(source)
+    with services.session.begin() as session:
+        stored = session.get_one(ScanFile, row.id)
+        stored.sha256, stored.size_bytes = sha256, size
+        row.sha256, row.size_bytes = sha256, size
+
+
+def _require_room(services: Services) -> None:
+    free = shutil.disk_usage(services.settings.home).free
+    if free < services.settings.min_free_bytes:
+        raise TransientError(f"only {free >> 20} MiB are free on the disk of TRIAGE_HOME: make room")
+
+
+def _file(services: Services, claim: Claim, row: ScanFile) -> None:
+    assert row.sha256 is not None
+    path = services.objects.path_of(row.sha256)
+    try:
+        if unpack(services, claim, row, path):
+            return
+        instance = read_instance(path, row.sha256, services.limits)
+    except RejectedError as error:
+        _reject(services, claim, row, error)
+    else:
+        _accept(services, claim, row, instance)
+
+
+def _reject(services: Services, claim: Claim, row: ScanFile, error: RejectedError) -> None:
+    now = services.now()
+    with services.session.begin() as session:
+        moved = move(
+            session, ScanFile, row.id, claim.token, INTAKE.takes,
+            state=FileState.REJECTING, reason=error.reason, message=error.sentence, not_before=now,
+        )  # fmt: skip
+        if moved:
+            queries.record(session, "rejected", now, file_id=row.id, detail=error.reason)
+
+
+def _accept(services: Services, claim: Claim, row: ScanFile, read: ReadInstance) -> None:
+    now = services.now()
+    settings = services.settings
+    with services.session.begin() as session:
+        known = queries.instance_with_bytes(session, read.header.sha256)
+        if known is not None:
+            moved = move(
+                session, ScanFile, row.id, claim.token, INTAKE.takes,
+                state=FileState.DUPLICATE, reason=Reason.DUPLICATE, study_id=known.study_id,
+                message="The same bytes were received before; see the study named here.",
+            )  # fmt: skip
+            if moved:
+                queries.record(session, "duplicate", now, known.study_id, row.id)
+            return
+        if not move(session, ScanFile, row.id, claim.token, INTAKE.takes, state=FileState.READ):
+            return
+        study = queries.add_instance(
+            session, row, read.header, read.warning, now,
+            timedelta(seconds=settings.quiet_seconds), timedelta(seconds=settings.quiet_max_seconds),
+        )  # fmt: skip
+        session.get_one(ScanFile, row.id).study_id = study.id
+        queries.record(session, "received", now, study.id, row.id)

@@ -1,0 +1,63 @@
+"""The worklist page, made from the database: one writer at a time, at most once a second."""
+
+from datetime import timedelta
+
+from sqlalchemy.orm import Session
+
+from reports.content import Priority, WorklistEntry
+from reports.worklist import render_worklist
+from worker.outbox import INDEX_NAME
+from worker.services import Services
+from worker.steps.deliver import disk_trouble_is_transient, outbox_of
+from worker.store import queries
+from worker.store.claims import Claim
+from worker.store.models import Chore, Study, StudyState
+from worker.store.worklist import worklist_studies
+
+PAUSE = timedelta(seconds=1)
+THUMBNAILS_SHOWN = 200
+
+
+def write_worklist(services: Services, claim: Claim) -> None:
+    """Render and deliver the page; what changes meanwhile makes it due again."""
+    now = services.now()
+    with services.session.begin() as session:
+        wanted = session.get_one(Chore, claim.ids[0]).wanted
+        entries = worklist_entries(session, services.settings.worklist_size)
+    with disk_trouble_is_transient("worklist"):
+        outbox_of(services).deliver_bytes(INDEX_NAME, render_worklist(entries, now).encode())
+    with services.session.begin() as session:
+        queries.finish_worklist(session, claim.token, wanted, services.now(), PAUSE)
+
+
+def worklist_entries(session: Session, limit: int) -> list[WorklistEntry]:
+    """The worklist's rows, in its order."""
+    return [
+        worklist_entry(study, with_thumbnail=row < THUMBNAILS_SHOWN)
+        for row, study in enumerate(worklist_studies(session, limit))
+    ]
+
+
+def worklist_entry(study: Study, *, with_thumbnail: bool) -> WorklistEntry:
+    """One row: the newest revision's answer, and its report once it is delivered."""
+    result = next((row for row in reversed(study.results)), None)
+    report = next((row for row in reversed(study.reports) if _is_delivered(study, row.revision)), None)
+    return WorklistEntry(
+        study=study.public_id,
+        patient=study.patient_name,
+        files=tuple(file.original_name for file in study.files),
+        priority=Priority(result.priority) if result else None,
+        label=result.label if result else None,
+        probability=max(result.probabilities) if result else None,
+        review_reasons=tuple(result.review_reasons) if result else (),
+        state=study.state,
+        revision=study.revision,
+        received_at=study.received_at,
+        reported_at=study.reported_at,
+        report=report.path if report else None,
+        thumbnail_jpeg=report.thumbnail_jpeg if report and with_thumbnail else None,
+    )
+
+
+def _is_delivered(study: Study, revision: int) -> bool:
+    return study.state == StudyState.REPORTED or revision < study.revision

@@ -1,0 +1,1 @@
+"""What is remembered: rows (`models`, `claims`, `queries`) and bytes (`objects`)."""

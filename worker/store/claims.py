@@ -1,0 +1,110 @@
+"""Taking rows that are due, keeping them, and moving them on: the only way work is handed out (DESIGN, decision 1)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import uuid4
+
+from sqlalchemy import ColumnElement, CursorResult, and_, exists, func, or_, select, update
+from sqlalchemy.orm import Session
+
+from worker.store.models import Chore, ScanFile, Study
+
+ClaimableTable = type[ScanFile] | type[Study] | type[Chore]
+
+RETRY_DELAY_SECONDS = 2.0
+LONGEST_RETRY_DELAY_SECONDS = 300.0
+
+
+@dataclass(frozen=True)
+class Claim:
+    """Rows this task holds until `lease_until` passes; `token` proves it at every move."""
+
+    token: str
+    ids: tuple[int, ...]
+    attempts: int
+
+
+def is_due(table: ClaimableTable, state: str, now: datetime) -> ColumnElement[bool]:
+    """Rows in `state` whose time has come and which nobody holds."""
+    return and_(
+        table.state == state,
+        table.not_before <= now,
+        or_(table.lease_until.is_(None), table.lease_until < now),
+    )
+
+
+def claim_due(
+    session: Session, table: ClaimableTable, state: str, limit: int, now: datetime, lease: timedelta
+) -> Claim | None:
+    """Take up to `limit` due rows, most urgent first, then longest waiting; `None` when nothing is due.
+
+    A row that was tried before is taken alone, so that one poisonous file cannot spend its neighbours' attempts.
+    Postgres skips rows other workers are taking; on SQLite the transaction already holds the write lock.
+    """
+    due = (
+        select(table.id, table.attempts)
+        .where(is_due(table, state, now))
+        .order_by(table.rank, table.waiting_since, table.id)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )
+    rows = session.execute(due).all()
+    if not rows:
+        return None
+    first = rows[0]
+    ids = (first.id,) if first.attempts else tuple(row.id for row in rows if not row.attempts)
+    token = uuid4().hex
+    session.execute(
+        update(table)
+        .where(table.id.in_(ids))
+        .values(lease_until=now + lease, lease_token=token, attempts=table.attempts + 1)
+        .execution_options(synchronize_session=False)
+    )
+    return Claim(token, ids, first.attempts + 1)
+
+
+def renew(session: Session, table: ClaimableTable, claim: Claim, until: datetime) -> None:
+    """Hold the rows of a long step a while longer."""
+    session.execute(update(table).where(table.lease_token == claim.token).values(lease_until=until))
+
+
+def move(session: Session, table: ClaimableTable, row_id: int, token: str, from_state: str, **values: Any) -> bool:
+    """Move a claimed row on and let go of it; False when it is no longer ours, and then nothing of it may be kept."""
+    result = session.execute(
+        update(table)
+        .where(table.id == row_id, table.lease_token == token, table.state == from_state)
+        .values(lease_until=None, lease_token=None, attempts=0, **values)
+        .execution_options(synchronize_session="fetch")
+    )
+    assert isinstance(result, CursorResult)
+    return result.rowcount == 1
+
+
+def release(session: Session, table: ClaimableTable, claim: Claim, row_id: int, now: datetime) -> None:
+    """Let go of a row whose step failed for now; it is due again after a delay that doubles with every attempt."""
+    delay = min(RETRY_DELAY_SECONDS * 2 ** (claim.attempts - 1), LONGEST_RETRY_DELAY_SECONDS)
+    session.execute(
+        update(table)
+        .where(table.id == row_id, table.lease_token == claim.token)
+        .values(lease_until=None, lease_token=None, not_before=now + timedelta(seconds=delay))
+    )
+
+
+def any_due(session: Session, table: ClaimableTable, state: str, now: datetime) -> bool:
+    """Is anything waiting to be taken?"""
+    return bool(session.scalar(select(exists().where(is_due(table, state, now)))))
+
+
+def any_held(session: Session, table: ClaimableTable, state: str, now: datetime) -> bool:
+    """Is somebody working on rows of this state?"""
+    return bool(session.scalar(select(exists().where(table.state == state, table.lease_until >= now))))
+
+
+def count_waiting(session: Session, table: ClaimableTable, states: Sequence[str]) -> dict[str, int]:
+    """Rows by state."""
+    counted = session.execute(
+        select(table.state, func.count()).where(table.state.in_(states)).group_by(table.state)
+    ).all()
+    return {state: count for state, count in counted}

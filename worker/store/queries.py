@@ -1,0 +1,262 @@
+"""Every other SQL statement of the worker. Functions take a session; the caller owns the transaction."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Select, func, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.orm import Session, selectinload
+
+from worker.domain import Analysis, InstanceHeader, Priority, StudyKind
+from worker.store.models import (
+    Chore,
+    ChoreState,
+    Event,
+    FileState,
+    Instance,
+    LesionBox,
+    Prediction,
+    Report,
+    Result,
+    ScanFile,
+    Series,
+    Study,
+    StudyState,
+)
+from worker.studies import public_study_id, ready_at
+
+WORKLIST_CHORE = "worklist"
+PRIORITY_RANK = {Priority.URGENT: 0, Priority.REVIEW: 1, Priority.ROUTINE: 2}
+
+
+def record(
+    session: Session, kind: str, at: datetime, study_id: int | None = None, file_id: int | None = None,
+    detail: str | None = None,
+) -> None:
+    """Append an event; `detail` must not hold patient data."""
+    session.add(Event(kind=kind, at=at, study_id=study_id, file_id=file_id, detail=detail))
+
+
+def _insert_once(session: Session, table: type[Any], unique: str, **values: Any) -> None:
+    dialect = postgresql if session.get_bind().dialect.name == "postgresql" else sqlite
+    session.execute(dialect.insert(table).values(**values).on_conflict_do_nothing(index_elements=unique.split()))
+
+
+def add_file(
+    session: Session, claim_id: str, original_name: str, rank: int, now: datetime, archive_id: int | None = None
+) -> None:
+    """Register a claimed file; a second time changes nothing."""
+    _insert_once(
+        session, ScanFile, "claim_id",
+        claim_id=claim_id, original_name=original_name, state=FileState.CLAIMED, rank=rank, archive_id=archive_id,
+        received_at=now, waiting_since=now, not_before=now, attempts=0,
+    )  # fmt: skip
+
+
+def known_claims(session: Session, claim_ids: Sequence[str]) -> set[str]:
+    """Which of these claims have a row."""
+    return set(session.scalars(select(ScanFile.claim_id).where(ScanFile.claim_id.in_(claim_ids))))
+
+
+def instance_with_bytes(session: Session, sha256: str) -> Instance | None:
+    """The instance already read from the same bytes."""
+    return session.scalar(select(Instance).where(Instance.sha256 == sha256))
+
+
+def add_instance(
+    session: Session, file: ScanFile, header: InstanceHeader, warning: str | None, now: datetime,
+    quiet: timedelta, quiet_max: timedelta,
+) -> Study:
+    """Put a readable instance into its study, opening the study, its series or a new revision as needed."""
+    study = _study_for_update(session, header, file.rank, now)
+    series = _series(session, study, header)
+    geometry = header.geometry
+    session.add(
+        Instance(
+            study_id=study.id, series_id=series.id, file_id=file.id, sop_uid=header.sop_uid, sha256=header.sha256,
+            instance_number=header.instance_number, rows=geometry.rows, columns=geometry.columns,
+            spacing_mm=_list(geometry.spacing_mm), position_mm=_list(geometry.position_mm),
+            orientation=_list(geometry.orientation), warning=warning,
+        )  # fmt: skip
+    )
+    if study.state == StudyState.REPORTED:
+        study.revision += 1
+        study.waiting_since = now
+        record(session, "revision_opened", now, study.id, detail=f"revision {study.revision}")
+    # whoever analyses the study right now loses its claim, and its result with it
+    study.state, study.lease_token, study.lease_until, study.attempts = StudyState.COLLECTING, None, None, 0
+    study.rank = min(study.rank, file.rank)
+    study.not_before = ready_at(StudyKind(study.kind), study.waiting_since, now, quiet, quiet_max)
+    return study
+
+
+def _list(values: Sequence[float] | None) -> list[float] | None:
+    return None if values is None else list(values)
+
+
+def _study_for_update(session: Session, header: InstanceHeader, rank: int, now: datetime) -> Study:
+    patient = header.patient
+    _insert_once(
+        session, Study, "study_uid",
+        public_id=public_study_id(header.study_uid), study_uid=header.study_uid, kind=header.kind,
+        state=StudyState.COLLECTING, rank=rank, revision=1, incomplete=False, attempts=0,
+        received_at=now, waiting_since=now, not_before=now,
+        patient_name=patient.patient_name, patient_id=patient.patient_id, patient_birth_date=patient.birth_date,
+        patient_sex=patient.sex, patient_age=patient.age, study_date=patient.study_date,
+        study_description=patient.study_description,
+    )  # fmt: skip
+    return session.scalars(select(Study).where(Study.study_uid == header.study_uid).with_for_update()).one()
+
+
+def _series(session: Session, study: Study, header: InstanceHeader) -> Series:
+    _insert_once(
+        session, Series, "study_id series_uid",
+        study_id=study.id, series_uid=header.series_uid, number=header.series_number,
+        description=header.series_description, modality=header.modality,
+    )  # fmt: skip
+    wanted = select(Series).where(Series.study_id == study.id, Series.series_uid == header.series_uid)
+    return session.scalars(wanted).one()
+
+
+def files(session: Session, ids: Sequence[int]) -> list[ScanFile]:
+    """Files by id, in the order given."""
+    rows = {row.id: row for row in session.scalars(select(ScanFile).where(ScanFile.id.in_(ids)))}
+    return [rows[row_id] for row_id in ids]
+
+
+def whole_studies(session: Session, ids: Sequence[int]) -> list[Study]:
+    """Studies by id with files, series, instances, predictions, results and reports, in the order given."""
+    wanted = _with_everything(select(Study).where(Study.id.in_(ids)))
+    rows = {row.id: row for row in session.scalars(wanted)}
+    return [rows[row_id] for row_id in ids]
+
+
+def _with_everything(statement: Select[tuple[Study]]) -> Select[tuple[Study]]:
+    return statement.options(
+        selectinload(Study.files),
+        selectinload(Study.instances).selectinload(Instance.series),
+        selectinload(Study.instances).selectinload(Instance.predictions).selectinload(Prediction.boxes),
+        selectinload(Study.results),
+        selectinload(Study.reports),
+    )
+
+
+def study_by_public_id(session: Session, public_id: str) -> Study | None:
+    """The study people call by this id, with everything that hangs on it."""
+    return session.scalar(_with_everything(select(Study).where(Study.public_id == public_id)))
+
+
+def add_result(
+    session: Session, study: Study, analysis: Analysis, instance_ids: dict[str, int], model_version: str, engine: str,
+    now: datetime,
+) -> None:
+    """Keep the answer for the study's revision; `instance_ids` maps sha256 to instance."""
+    for finding in analysis.slices:
+        prediction = finding.prediction
+        session.add(
+            Prediction(
+                instance_id=instance_ids[finding.header.sha256], revision=study.revision, model_version=model_version,
+                probabilities=list(prediction.probabilities),
+                classifier_probabilities=list(prediction.classifier_probabilities),
+                boxes=[
+                    LesionBox(label=box.label, score=box.score, **dict(zip(("x1", "y1", "x2", "y2"), box.xyxy, strict=True)))
+                    for box in prediction.boxes
+                ],
+            )  # fmt: skip
+        )
+    session.add(
+        Result(
+            study_id=study.id, revision=study.revision, label=analysis.label,
+            probabilities=list(analysis.probabilities), priority=analysis.priority,
+            review_reasons=[reason.value for reason in analysis.review_reasons], model_version=model_version,
+            engine=engine, analysed_at=now,
+        )  # fmt: skip
+    )
+
+
+def forget_revision(session: Session, study: Study) -> None:
+    """Remove result and report of the current revision before it is read again (late slice, retry)."""
+    for result in [row for row in study.results if row.revision == study.revision]:
+        session.delete(result)
+    for report in [row for row in study.reports if row.revision == study.revision]:
+        session.delete(report)
+    for instance in study.instances:
+        for prediction in [row for row in instance.predictions if row.revision == study.revision]:
+            session.delete(prediction)
+    session.flush()
+
+
+def add_report(session: Session, study: Study, sha256: str, path: str, thumbnail: bytes | None, now: datetime) -> None:
+    """Keep the rendered report of the study's revision."""
+    session.add(
+        Report(
+            study_id=study.id, revision=study.revision, sha256=sha256, path=path, thumbnail_jpeg=thumbnail,
+            rendered_at=now,
+        )  # fmt: skip
+    )
+
+
+def want_worklist(session: Session, now: datetime) -> None:
+    """Ask for the worklist page to be written again."""
+    _insert_once(
+        session, Chore, "name",
+        name=WORKLIST_CHORE, state=ChoreState.DONE, rank=0, waiting_since=now, not_before=now, attempts=0, wanted=0,
+    )  # fmt: skip
+    session.execute(
+        update(Chore)
+        .where(Chore.name == WORKLIST_CHORE)
+        .values(wanted=Chore.wanted + 1, state=ChoreState.DUE)
+        .execution_options(synchronize_session=False)
+    )
+
+
+def finish_worklist(session: Session, token: str, seen: int, now: datetime, pause: timedelta) -> None:
+    """The page shows everything up to `seen`; it is due again if more was asked for meanwhile, after a pause."""
+    session.execute(
+        update(Chore)
+        .where(Chore.name == WORKLIST_CHORE, Chore.lease_token == token)
+        .values(lease_until=None, lease_token=None, attempts=0, not_before=now + pause)
+    )
+    session.execute(
+        update(Chore).where(Chore.name == WORKLIST_CHORE, Chore.wanted == seen).values(state=ChoreState.DONE)
+    )
+
+
+def lift_long_waiting(session: Session, now: datetime, max_wait: timedelta) -> None:
+    """Give work that has waited too long the rank of urgent work (ageing)."""
+    for table, finished in ((Study, (StudyState.REPORTED, StudyState.FAILED)), (ScanFile, _FINAL_FILE_STATES)):
+        session.execute(
+            update(table)
+            .where(table.state.not_in(finished), table.rank > 0, table.waiting_since < now - max_wait)
+            .values(rank=0)
+        )
+
+
+_FINAL_FILE_STATES = (FileState.READ, FileState.LEFT_OUT, FileState.DUPLICATE, FileState.REJECTED)
+
+
+def count_by_state(session: Session, table: type[ScanFile] | type[Study]) -> dict[str, int]:
+    """Rows of a table by state."""
+    return {state: count for state, count in session.execute(select(table.state, func.count()).group_by(table.state))}
+
+
+def oldest_waiting(session: Session) -> datetime | None:
+    """Since when the longest waiting unfinished file or study waits."""
+    waiting = [
+        session.scalar(select(func.min(Study.waiting_since)).where(Study.state.not_in((StudyState.REPORTED, StudyState.FAILED)))),
+        session.scalar(select(func.min(ScanFile.waiting_since)).where(ScanFile.state.not_in(_FINAL_FILE_STATES))),
+    ]
+    return min((moment for moment in waiting if moment is not None), default=None)
+
+
+def events_of(session: Session, study: Study) -> list[Event]:
+    """What happened to a study and its files, oldest first."""
+    file_ids = [file.id for file in study.files]
+    wanted = select(Event).where((Event.study_id == study.id) | Event.file_id.in_(file_ids)).order_by(Event.id)
+    return list(session.scalars(wanted))
+
+
+def failed_studies(session: Session) -> list[Study]:
+    """Studies that were given up."""
+    return list(session.scalars(select(Study).where(Study.state == StudyState.FAILED).order_by(Study.id)))

@@ -1,0 +1,27 @@
+"""The order in which people should look at studies."""
+
+from sqlalchemy import case, select
+from sqlalchemy.orm import Session, selectinload
+
+from worker.domain import Priority
+from worker.store.models import Study, StudyState
+
+_ORDER = case(
+    (Study.state == StudyState.FAILED, 0),
+    (Study.priority == Priority.URGENT, 1),
+    (Study.priority == Priority.REVIEW, 2),
+    (Study.priority == Priority.ROUTINE, 3),
+    else_=4,
+)
+"""A study that could not be read needs a person first of all; one not read yet comes last."""
+
+
+def worklist_studies(session: Session, limit: int | None = None) -> list[Study]:
+    """Studies by priority, then longest waiting; with files, results and reports."""
+    wanted = (
+        select(Study)
+        .options(selectinload(Study.files), selectinload(Study.results), selectinload(Study.reports))
+        .order_by(_ORDER, Study.received_at, Study.id)
+        .limit(limit)
+    )
+    return list(session.scalars(wanted))

@@ -1,0 +1,64 @@
+"""What belongs together: study identity, reading order, and when a study is complete."""
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+
+import numpy as np
+
+from worker.domain import InstanceHeader, StudyKind
+
+
+def public_study_id(study_uid: str) -> str:
+    """The 12 characters by which people and scripts name a study: a hash, since a UID can name a hospital."""
+    return hashlib.sha256(study_uid.encode()).hexdigest()[:12]
+
+
+def ready_at(
+    kind: StudyKind, first_arrival: datetime, last_arrival: datetime, quiet: timedelta, quiet_max: timedelta
+) -> datetime:
+    """When a study may be read: an image at once, DICOM when nothing came for `quiet`, at the latest after `quiet_max`."""
+    if kind is StudyKind.IMAGE:
+        return last_arrival
+    return min(last_arrival + quiet, max(first_arrival + quiet_max, last_arrival))
+
+
+def reading_order(headers: Iterable[InstanceHeader]) -> list[InstanceHeader]:
+    """Series by number, slices along the normal of the image plane (PS3.3 C.7.6.2.1.1), else by InstanceNumber."""
+    return sorted(headers, key=_reading_key)
+
+
+def _reading_key(header: InstanceHeader) -> tuple[bool, int, str, bool, float, bool, int, str]:
+    depth = _depth_mm(header)
+    return (
+        header.series_number is None,
+        header.series_number or 0,
+        header.series_uid,
+        depth is None,
+        depth or 0.0,
+        header.instance_number is None,
+        header.instance_number or 0,
+        header.sop_uid,
+    )
+
+
+def _depth_mm(header: InstanceHeader) -> float | None:
+    position, orientation = header.geometry.position_mm, header.geometry.orientation
+    if position is None or orientation is None:
+        return None
+    normal = np.cross(orientation[:3], orientation[3:])
+    return float(np.dot(normal, position))
+
+
+def missing_instance_numbers(headers: Sequence[InstanceHeader]) -> tuple[int, ...]:
+    """InstanceNumbers absent between the first and the last of any series, ascending; empty when none can be told."""
+    missing: list[int] = []
+    for series_uid in {header.series_uid for header in headers}:
+        numbers = {
+            header.instance_number
+            for header in headers
+            if header.series_uid == series_uid and header.instance_number is not None
+        }
+        if numbers and max(numbers) - min(numbers) < 10 * len(numbers):
+            missing += sorted(set(range(min(numbers), max(numbers))) - numbers)
+    return tuple(missing)
