@@ -4,9 +4,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 
 import numpy as np
-
 from trainer.runtime.decision import Calibration, classifier_disagrees, low_margin
 from trainer.runtime.predictor import Predictor
+
 from trainer.runtime.records import CLASSES, NO_TUMOR_INDEX, GreyImage
 from worker.domain import Analysis, InstanceHeader, ReviewReason, SliceFinding
 from worker.triage import Evidence, prioritise

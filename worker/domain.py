@@ -10,8 +10,17 @@ from enum import StrEnum
 from reports.content import Priority
 from trainer.runtime.records import CLASSES, NO_TUMOR_INDEX, GreyImage, SlicePrediction, TumorClass
 
-__all__ = ["Analysis", "InstanceHeader", "PatientText", "PixelGeometry", "Priority", "ReadInstance", "ReviewReason",
-           "SliceFinding", "StudyKind"]
+__all__ = [
+    "Analysis",
+    "InstanceHeader",
+    "PatientText",
+    "PixelGeometry",
+    "Priority",
+    "ReadInstance",
+    "ReviewReason",
+    "SliceFinding",
+    "StudyKind",
+]
 
 
 class StudyKind(StrEnum):

@@ -6,6 +6,7 @@ from importlib.metadata import version
 from io import BytesIO
 
 from PIL import Image
+from trainer.runtime.bundle import ModelBundle
 
 from reports.content import (
     FindingRow,
@@ -17,7 +18,6 @@ from reports.content import (
     Priority,
     ReportContent,
 )
-from trainer.runtime.bundle import ModelBundle
 from trainer.runtime.records import CLASSES, NO_TUMOR_INDEX, GreyImage
 from worker.domain import InstanceHeader, StudyKind
 from worker.store.models import FileState, Instance, LesionBox, Prediction, Result, ScanFile, Study
@@ -37,7 +37,10 @@ OUTCOMES = {
 
 
 def report_content(
-    study: Study, headers: list[InstanceHeader], bundle: ModelBundle, pixels: Callable[[InstanceHeader], GreyImage],
+    study: Study,
+    headers: list[InstanceHeader],
+    bundle: ModelBundle,
+    pixels: Callable[[InstanceHeader], GreyImage],
     now: datetime,
 ) -> ReportContent:
     """Everything one study's PDF says, for its current revision; `pixels` decodes an instance when it is shown."""
@@ -57,9 +60,7 @@ def report_content(
         ),
         study_description=study.study_description,
         study_date=study.study_date,
-        key_images=tuple(
-            _key_image(header, headers, numbered[header.sha256], pixels(header)) for header, _ in shown
-        ),
+        key_images=tuple(_key_image(header, headers, numbered[header.sha256], pixels(header)) for header, _ in shown),
         findings=tuple(_finding(header, headers, box) for header, _ in shown for box in numbered[header.sha256]),
         files=tuple(_input_file(file) for file in study.files),
         model=_model_facts(bundle, result),
@@ -115,9 +116,7 @@ def _finding(header: InstanceHeader, headers: list[InstanceHeader], box: MarkedB
     x1, y1, x2, y2 = box.xyxy
     spacing = header.geometry.spacing_mm
     diameter = max((x2 - x1) * spacing[1], (y2 - y1) * spacing[0]) if spacing else None
-    return FindingRow(
-        box.number, box.label, box.score, _caption(header, headers), (x2 - x1, y2 - y1), diameter
-    )
+    return FindingRow(box.number, box.label, box.score, _caption(header, headers), (x2 - x1, y2 - y1), diameter)
 
 
 def _notes(study: Study, headers: list[InstanceHeader]) -> tuple[str, ...]:
@@ -133,7 +132,9 @@ def _notes(study: Study, headers: list[InstanceHeader]) -> tuple[str, ...]:
 
 
 def _input_file(file: ScanFile) -> InputFile:
-    return InputFile(file.original_name, file.sha256 or "", OUTCOMES.get(FileState(file.state), file.state), file.message)
+    return InputFile(
+        file.original_name, file.sha256 or "", OUTCOMES.get(FileState(file.state), file.state), file.message
+    )
 
 
 def _model_facts(bundle: ModelBundle, result: Result) -> ModelFacts:

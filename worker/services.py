@@ -1,12 +1,13 @@
 """What a worker process works with, opened on first use in that process and never shared across a fork."""
 
+import shutil
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 
 from sqlalchemy.orm import Session, sessionmaker
-
 from trainer.runtime.bundle import ModelBundle
 from trainer.runtime.predictor import Predictor, load_predictor
+
 from worker.intake.limits import IntakeLimits
 from worker.settings import Settings
 from worker.store.objects import ObjectStore
@@ -45,6 +46,10 @@ class Services:
     def lease(self) -> timedelta:
         """How long a claim lasts."""
         return timedelta(seconds=self.settings.lease_seconds)
+
+    def has_room(self) -> bool:
+        """Is there more free space than intake needs to keep clear?"""
+        return shutil.disk_usage(self.settings.home).free >= self.settings.min_free_bytes
 
     @staticmethod
     def now() -> datetime:

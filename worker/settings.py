@@ -8,7 +8,6 @@ from urllib.parse import quote
 
 from pydantic import BeforeValidator, Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
-
 from trainer.runtime.predictor import EngineName
 
 BUNDLED_MODELS = Path(__file__).resolve().parent.parent / "models"

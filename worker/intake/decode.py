@@ -2,6 +2,7 @@
 
 import numpy as np
 from pydicom import DataElement, Dataset
+from pydicom.dataset import FileMetaDataset
 from pydicom.encaps import get_frame
 from pydicom.pixels.decoders.base import get_decoder
 from pydicom.uid import UID, RLELossless
@@ -12,7 +13,7 @@ from worker.intake.elements import VALUE_ERRORS
 from worker.intake.facts import HeaderFacts
 from worker.intake.grey import StoredImage
 from worker.intake.parse import PIXEL_DATA, ParsedDicom, PixelState
-from worker.intake.select import DECODING_PLUGINS
+from worker.intake.vocabulary import DECODING_PLUGINS
 
 # pydicom wraps what a plugin raises into RuntimeError, and raises the rest of these itself on items, lengths and
 # shapes that do not fit. OSError comes from decoders that read through a file object; the bytes are in memory, so it
@@ -36,7 +37,7 @@ def decode_frame(parsed: ParsedDicom, facts: HeaderFacts) -> StoredImage:
     Raises:
         RejectedError: `unreadable` or `bad_header`.
     """
-    dataset = _with_pixels(parsed)
+    dataset = _with_pixels(parsed, facts)
     try:
         if parsed.pixels.state is PixelState.ENCAPSULATED:
             _check_codestream(get_frame(parsed.pixels.value, 0, number_of_frames=1), facts)
@@ -51,18 +52,23 @@ def decode_frame(parsed: ParsedDicom, facts: HeaderFacts) -> StoredImage:
     return stored.astype(stored.dtype.newbyteorder("="), copy=False)
 
 
-def _with_pixels(parsed: ParsedDicom) -> Dataset:
-    """Return a data set of the image pixel module alone, so that nothing else of the header can disturb a decoder."""
-    source = parsed.dataset
+def _with_pixels(parsed: ParsedDicom, facts: HeaderFacts) -> Dataset:
+    """Return a data set of checked facts alone, so that nothing else of the header can disturb a decoder."""
     dataset = Dataset()
-    dataset.update({tag: source[tag] for tag in source.keys() if tag >> 16 == 0x0028})  # noqa: SIM118
+    dataset.SamplesPerPixel = 1
+    dataset.PhotometricInterpretation = facts.photometric
+    dataset.Rows = facts.rows
+    dataset.Columns = facts.columns
+    dataset.BitsAllocated = facts.bits_allocated
+    dataset.BitsStored = facts.bits_stored
+    dataset.PixelRepresentation = facts.pixel_representation
     encapsulated = parsed.pixels.state is PixelState.ENCAPSULATED
     element = DataElement(PIXEL_DATA, "OB" if encapsulated else "OW", parsed.pixels.value)
     element.is_undefined_length = encapsulated
     dataset[PIXEL_DATA] = element
-    dataset.file_meta = source.file_meta
-    dataset.file_meta.TransferSyntaxUID = UID(parsed.transfer_syntax)
-    dataset.set_original_encoding(*source.original_encoding)
+    dataset.file_meta = FileMetaDataset()
+    dataset.file_meta.TransferSyntaxUID = UID(facts.transfer_syntax)
+    dataset.set_original_encoding(*parsed.dataset.original_encoding)
     return dataset
 
 

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from datetime import date
 
 from pydicom import Dataset, config
+from pydicom.errors import BytesLengthException
 from pydicom.multival import MultiValue
 from pydicom.valuerep import PersonName
 
@@ -18,12 +19,13 @@ MAX_TEXT = 256
 UID_PATTERN = re.compile(r"[0-9]+(\.[0-9]+)*", re.ASCII)
 MAX_UID = 64
 
-# pydicom converts values on access and has no common error class: converters raise ValueError and TypeError, VRs that
-# do not fit NotImplementedError and struct.error, character sets LookupError, decimals ArithmeticError, nested
-# sequences EOFError, KeyError (a LookupError), AttributeError and RecursionError.
+# pydicom converts values on access and has no common error class: converters raise ValueError and TypeError, lengths
+# that do not fit BytesLengthException and struct.error, unknown VRs NotImplementedError, character sets LookupError,
+# decimals ArithmeticError, nested sequences EOFError, KeyError (a LookupError), AttributeError and RecursionError.
 VALUE_ERRORS = (
     ArithmeticError,
     AttributeError,
+    BytesLengthException,
     EOFError,
     LookupError,
     NotImplementedError,

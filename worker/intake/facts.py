@@ -59,7 +59,8 @@ class HeaderFacts:
     def object_name(self) -> str:
         """What the object is, from the standard's own list of SOP classes and never from free text."""
         name = UID(self.sop_class or "").name
-        return "DICOM object of another kind" if name == (self.sop_class or "") else name
+        known = name != (self.sop_class or "")
+        return f"an object of the class {name}" if known else "a DICOM object of another kind"
 
     @property
     def area(self) -> int:
@@ -107,7 +108,7 @@ def facts_of(parsed: ParsedDicom) -> HeaderFacts:
 
 def _is_directory(dataset: Dataset) -> bool:
     """Whether this is a DICOMDIR, which a file meta without its class hides."""
-    named = dataset.file_meta.get("MediaStorageSOPClassUID")
+    named = uid_of(dataset.file_meta, "MediaStorageSOPClassUID")
     return named == MediaStorageDirectoryStorage or "DirectoryRecordSequence" in dataset
 
 

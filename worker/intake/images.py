@@ -14,6 +14,7 @@ from PIL import Image
 from trainer.runtime.records import GreyImage
 from worker.domain import InstanceHeader, PixelGeometry, ReadInstance, StudyKind
 from worker.errors import Reason, RejectedError
+from worker.intake.claimed_size import claimed_size
 from worker.intake.files import read_bounded
 from worker.intake.grey import levels_of, percentile_range, ramp
 from worker.intake.limits import IntakeLimits
@@ -99,6 +100,9 @@ def read_image(path: Path, sha256: str, limits: IntakeLimits) -> ReadInstance:
 
 def _decode(data: bytes, kind: FileType, limits: IntakeLimits) -> tuple[GreyImage, bool]:
     """Return upright `(rows, columns)` uint8 pixels and whether more pictures follow in the file."""
+    claimed = claimed_size(data, kind)
+    if claimed is not None:
+        _check_size(claimed, limits)
     try:
         with Image.open(BytesIO(data), formats=[_PILLOW_FORMATS[kind]]) as image:
             _check_size(image.size, limits)

@@ -22,7 +22,7 @@ from pydicom.uid import (
 )
 
 from worker.errors import Reason, RejectedError
-from worker.intake.elements import VALUE_ERRORS
+from worker.intake.elements import VALUE_ERRORS, uid_of
 from worker.intake.limits import IntakeLimits
 
 PARSE_ERRORS = (*VALUE_ERRORS, InvalidDicomError, zlib.error)
@@ -39,7 +39,7 @@ _DAMAGED = "The DICOM header cannot be read and is damaged; export the image aga
 
 
 class PixelState(StrEnum):
-    """What there is at the place of the pixels (PS3.3 C.7.6.3)."""
+    """What there is at the place of the pixels (PS3.3 C.7.6.3); `CUT` also when the file ends before it."""
 
     ABSENT = "absent"
     EMPTY = "empty"
@@ -62,6 +62,9 @@ class PixelElement:
     value: bytes = b""
 
 
+_CUT_ELEMENT = PixelElement(PixelState.CUT)
+
+
 @dataclass(frozen=True)
 class ParsedDicom:
     """A header without pixels, its transfer syntax (inferred where file meta is missing) and the pixel element."""
@@ -75,10 +78,6 @@ class _TooManyElementsError(Exception):
     """More elements than any object has."""
 
 
-class _CutElementError(Exception):
-    """An element claims more bytes than the file has."""
-
-
 class _ElementWatch:
     """The `stop_when` of pydicom: sees each top-level element before its value is read."""
 
@@ -90,9 +89,10 @@ class _ElementWatch:
         self.pixel_tag: int | None = None
         self.pixel_at = 0
         self.pixel_length = 0
+        self.is_cut = False
 
     def __call__(self, tag: BaseTag, _vr: str | None, length: int) -> bool:
-        """Stop at pixel data or after the last wanted tag."""
+        """Stop at pixel data, after the last wanted tag, or where the file ends inside a value."""
         if tag in _PIXEL_TAGS:
             self.pixel_tag, self.pixel_at, self.pixel_length = int(tag), self._buffer.tell(), length
             return True
@@ -102,9 +102,8 @@ class _ElementWatch:
         if self._left < 0:
             raise _TooManyElementsError
         # pydicom takes what is left of the file as the value and says nothing.
-        if length != _UNDEFINED and self._buffer.tell() + length > self._size:
-            raise _CutElementError
-        return False
+        self.is_cut = length != _UNDEFINED and self._buffer.tell() + length > self._size
+        return self.is_cut
 
 
 def parse_dicom(data: bytes, limits: IntakeLimits, last_tag: int = _LAST_TAG) -> ParsedDicom:
@@ -119,32 +118,29 @@ def parse_dicom(data: bytes, limits: IntakeLimits, last_tag: int = _LAST_TAG) ->
         RejectedError: `unreadable`, `truncated` or `too_large`.
     """
     try:
-        data, start = _inflated(data, limits)
+        data = _inflated(data, limits)
         buffer = BytesIO(data)
         watch = _ElementWatch(buffer, len(data), limits.max_elements, last_tag)
         dataset = read_partial(buffer, stop_when=watch, force=True)
         syntax = _transfer_syntax(dataset)
-    except _CutElementError as error:
-        raise RejectedError(Reason.TRUNCATED, _CUT) from error
     except _TooManyElementsError as error:
         raise RejectedError(Reason.UNREADABLE, _DAMAGED) from error
     except PARSE_ERRORS as error:
         raise RejectedError(Reason.UNREADABLE, _DAMAGED) from error
     # pydicom turns an unexpected end into an empty data set and a warning.
     if not len(dataset) and watch.pixel_tag is None:
-        cut = Reason.TRUNCATED if len(data) >= start else Reason.UNREADABLE
-        raise RejectedError(cut, _CUT)
+        raise RejectedError(Reason.TRUNCATED, _CUT)
     return ParsedDicom(dataset, str(syntax), _pixel_element(data, watch, syntax))
 
 
-def _inflated(data: bytes, limits: IntakeLimits) -> tuple[bytes, int]:
-    """Return the file with its data set inflated and labelled as plain, and where the data set starts (PS3.5 A.5)."""
+def _inflated(data: bytes, limits: IntakeLimits) -> bytes:
+    """Return the file with its data set inflated and labelled as plain (PS3.5 A.5); as it is when not deflated."""
     buffer = BytesIO(data)
     read_preamble(buffer, force=True)
     meta = _read_file_meta_info(buffer)
     start = buffer.tell()
-    if meta.get("TransferSyntaxUID") != DeflatedExplicitVRLittleEndian:
-        return data, start
+    if uid_of(meta, "TransferSyntaxUID") != DeflatedExplicitVRLittleEndian:
+        return data
     bound = min(limits.max_inflated_bytes, max(limits.inflate_free_bytes, limits.max_inflate_ratio * len(data)))
     stream = zlib.decompressobj(-zlib.MAX_WBITS)
     body = stream.decompress(data[start:], bound + 1)
@@ -156,14 +152,14 @@ def _inflated(data: bytes, limits: IntakeLimits) -> tuple[bytes, int]:
     # Same length, padded with NUL as UIDs are (PS3.5 9.1), so that no other byte of the file meta has to move.
     deflated = DeflatedExplicitVRLittleEndian.encode()
     plain = ExplicitVRLittleEndian.encode().ljust(len(deflated), b"\0")
-    return data[:start].replace(deflated, plain) + body, start
+    return data[:start].replace(deflated, plain) + body
 
 
 def _transfer_syntax(dataset: Dataset) -> UID:
     """Return the transfer syntax of file meta, or the native one that pydicom found the header to be in."""
-    named = dataset.file_meta.get("TransferSyntaxUID")
+    named = uid_of(dataset.file_meta, "TransferSyntaxUID")
     if named:
-        return UID(str(named))
+        return UID(named)
     implicit, little = dataset.original_encoding
     explicit = ExplicitVRLittleEndian if little else ExplicitVRBigEndian
     return ImplicitVRLittleEndian if implicit else explicit
@@ -172,7 +168,7 @@ def _transfer_syntax(dataset: Dataset) -> UID:
 def _pixel_element(data: bytes, watch: _ElementWatch, syntax: UID) -> PixelElement:
     """Cut the value of the pixel data element out of the file without parsing what follows it."""
     if watch.pixel_tag is None:
-        return PixelElement(PixelState.ABSENT)
+        return _CUT_ELEMENT if watch.is_cut else PixelElement(PixelState.ABSENT)
     if watch.pixel_tag != PIXEL_DATA:
         return PixelElement(PixelState.FLOAT)
     if watch.pixel_length == 0:
@@ -182,9 +178,6 @@ def _pixel_element(data: bytes, watch: _ElementWatch, syntax: UID) -> PixelEleme
         return PixelElement(PixelState.NATIVE, value) if len(value) == watch.pixel_length else _CUT_ELEMENT
     end = _end_of_items(data, watch.pixel_at, ">" if syntax == ExplicitVRBigEndian else "<")
     return _CUT_ELEMENT if end is None else PixelElement(PixelState.ENCAPSULATED, data[watch.pixel_at : end])
-
-
-_CUT_ELEMENT = PixelElement(PixelState.CUT)
 
 
 def _end_of_items(data: bytes, at: int, order: str) -> int | None:

@@ -9,77 +9,21 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from pydicom import uid
-
 from worker.errors import Reason, RejectedError
 from worker.intake.elements import is_valid_uid
 from worker.intake.facts import HeaderFacts
 from worker.intake.limits import IntakeLimits
 from worker.intake.parse import PixelState
-
-
-def _terms(text: str) -> frozenset[str]:
-    """Return the words of a block of text."""
-    return frozenset(text.split())
-
-
-MR_IMAGE_CLASSES = frozenset(
-    {
-        uid.MRImageStorage,
-        uid.EnhancedMRImageStorage,
-        uid.EnhancedMRColorImageStorage,
-        uid.LegacyConvertedEnhancedMRImageStorage,
-    }
-)
-_SECONDARY_CAPTURE = str(uid.SecondaryCaptureImageStorage)  # multi-frame captures add a component to it
-
-# Transfer syntax -> the one pydicom plugin that may decode it. Named, because python-gdcm aborts the process on
-# damaged input and pylibjpeg-rle raises a BaseException: whatever else is installed must not be chosen.
-DECODING_PLUGINS: dict[str, str] = {
-    uid.ImplicitVRLittleEndian: "",
-    uid.ExplicitVRLittleEndian: "",
-    uid.ExplicitVRBigEndian: "",
-    uid.RLELossless: "pydicom",
-    uid.JPEGBaseline8Bit: "pylibjpeg",
-    uid.JPEGExtended12Bit: "pylibjpeg",
-    uid.JPEGLossless: "pylibjpeg",
-    uid.JPEGLosslessSV1: "pylibjpeg",
-    uid.JPEGLSLossless: "pyjpegls",
-    uid.JPEGLSNearLossless: "pyjpegls",
-    uid.JPEG2000Lossless: "pylibjpeg",
-    uid.JPEG2000: "pylibjpeg",
-    uid.HTJ2KLossless: "pylibjpeg",
-    uid.HTJ2KLosslessRPCL: "pylibjpeg",
-    uid.HTJ2K: "pylibjpeg",
-}
-
-# Values 3 and above of ImageType that name a computed map, phase or projection instead of anatomy: MR Image
-# (PS3.3 C.8.3.1.1.1), Enhanced MR (C.8.13.1.1.1) and what Siemens, GE and Philips write. DERIVED\SECONDARY alone is
-# no reason: reformats and anonymised originals say so too.
-DERIVED_TYPES = _terms(
-    """
-    ADC EADC FA COLFA TRACE TRACEW TENSOR AVDC ISOTROPIC EXPONENTIAL FRACT_ANISO REL_ANISO VOLUME_RATIO ANISO
-    DIFFUSION_ANISO ADC_UNSPECIFIED P PHASE VELOCITY B0 B1 FIELD_MAP CBF CBV MTT TTP TMAX PBP GBP RELCBF RELCBV RELMTT
-    MIP MINIP SUBTRACTION T1_MAP T2_MAP T2_STAR_MAP R1_MAP R2_MAP R2_STAR_MAP PHASE_MAP ADC_MAP FA_MAP B0_MAP B1_MAP
-    CSA_MIP MIN_IP PROJECTION_IMAGE MAX_IP
-    """
-)
-# Masks exported as MR images carry the ImageType of what they were drawn on, and only the series name tells.
-_MASK_WORDS = frozenset({"ROI", "SEGMENTATION", "LABELMAP"})
-
-# Defined terms of PS3.16 L-1 and L-2 that are certainly no head. NECK is missing on purpose: head and neck coils make
-# it a common label of brain scans.
-OTHER_BODY_PARTS = _terms(
-    """
-    ABDOMEN ABDOMENPELVIS ANKLE AORTA ARM AXILLA BACK BLADDER BREAST BUTTOCK CALF CERVIX CHEST CLAVICLE COCCYX COLON
-    CSPINE CTSPINE ELBOW EXTREMITY FEMUR FINGER FOOT FOREARM FOREFOOT HAND HEART HIP HUMERUS KIDNEY KNEE LEG LIVER
-    LOWERLEG LOWERLIMB LSPINE LSSPINE LUNG LUMBARSPINE MEDIASTINUM OVARY PANCREAS PELVIS PENIS PROSTATE RADIUS RECTUM
-    RIB SCAPULA SCROTUM SHOULDER SIJOINT SPINE SPLEEN SSPINE STERNUM TESTIS THIGH THORAX TIBIA TLSPINE TOE TSPINE ULNA
-    UPPERARM UPPERLIMB UTERUS VAGINA WRIST
-    """
+from worker.intake.vocabulary import (
+    DECODING_PLUGINS,
+    DERIVED_TYPES,
+    GREYSCALE,
+    MASK_WORDS,
+    MR_IMAGE_CLASSES,
+    OTHER_BODY_PARTS,
+    SECONDARY_CAPTURE,
 )
 
-_GREYSCALE = frozenset({"MONOCHROME1", "MONOCHROME2"})
 # Slopes found in MR lie between 1e-6 and 1e4. Above this bound 16-bit values leave the range where neighbouring grey
 # values can still be told apart.
 _MAX_RESCALE = 1e9
@@ -113,7 +57,7 @@ def refuse(facts: HeaderFacts, limits: IntakeLimits) -> None:
 
 def _is_secondary_capture(facts: HeaderFacts, _limits: IntakeLimits) -> bool:
     """Screenshots and annotated copies stored under Modality MR."""
-    return (facts.sop_class or "").startswith(_SECONDARY_CAPTURE) and facts.modality == "MR"
+    return (facts.sop_class or "").startswith(SECONDARY_CAPTURE) and facts.modality == "MR"
 
 
 def _is_not_mr(facts: HeaderFacts, limits: IntakeLimits) -> bool:
@@ -145,7 +89,7 @@ def _is_native(facts: HeaderFacts) -> bool:
 def _is_derived(facts: HeaderFacts, _limits: IntakeLimits) -> bool:
     """A computed map, by ImageType or, for masks, by the series' name."""
     named = {value.replace(" ", "_") for value in facts.image_type[2:]}
-    return not DERIVED_TYPES.isdisjoint(named) or not _MASK_WORDS.isdisjoint(facts.series_words)
+    return not DERIVED_TYPES.isdisjoint(named) or not MASK_WORDS.isdisjoint(facts.series_words)
 
 
 RULES: tuple[Rule, ...] = (
@@ -160,19 +104,24 @@ RULES: tuple[Rule, ...] = (
         "This DICOM file holds neither an image nor a description of one; send the MR image series.",
     ),
     Rule(
+        Reason.UNREADABLE,
+        lambda facts, _: facts.pixels is PixelState.CUT and not facts.sop_class and not facts.modality,
+        "The DICOM header breaks off before it says what the object is; send the file again.",
+    ),
+    Rule(
         Reason.NOT_MR,
         lambda facts, _: facts.sop_class in MR_IMAGE_CLASSES and facts.modality not in {None, "MR"},
-        "The header calls this an {facts.object_name} and names another modality; correct it where it was exported.",
+        "The header has the class of an MR image and names another modality; correct it where it was exported.",
     ),
     Rule(
         Reason.NOT_MR,
         _is_not_mr,
-        "This is not an MR image but a {facts.object_name}; send the MR image series of the brain.",
+        "This is not an MR image but {facts.object_name}; send the MR image series of the brain.",
     ),
     Rule(
         Reason.DERIVED,
         _is_secondary_capture,
-        "This is a {facts.object_name}, a screenshot and not an acquired slice; send the original MR series.",
+        "This is {facts.object_name}, a screenshot and not an acquired slice; send the original MR series.",
     ),
     Rule(
         Reason.NO_PIXELS,
@@ -187,7 +136,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         Reason.TRUNCATED,
         lambda facts, _: facts.pixels is PixelState.CUT,
-        "The file ends in the middle of its pixels; its transfer was probably cut short, so send it again.",
+        "The file ends before or in the middle of its pixels; its transfer was probably cut short, so send it again.",
     ),
     Rule(
         Reason.MISSING_UID,
@@ -234,7 +183,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         Reason.UNSUPPORTED_PIXELS,
-        lambda facts, _: facts.photometric not in _GREYSCALE,
+        lambda facts, _: facts.photometric not in GREYSCALE,
         "The image is in colour, a palette or an unknown colour space; send the greyscale MR series.",
     ),
     Rule(

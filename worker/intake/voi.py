@@ -7,7 +7,7 @@ import numpy.typing as npt
 from pydicom import Dataset
 
 from trainer.runtime.records import GreyImage
-from worker.intake.elements import integer_of, number_of, numbers_of, texts_of
+from worker.intake.elements import integer_of, numbers_of, text_of, texts_of
 from worker.intake.facts import HeaderFacts
 from worker.intake.grey import FloatVector, GreyLevels, percentile_range, ramp
 
@@ -66,8 +66,7 @@ def render(dataset: Dataset, facts: HeaderFacts, levels: GreyLevels) -> tuple[Gr
         low, high = percentile_range(levels, padding)
         ends = sorted(end * facts.rescale_slope + facts.rescale_intercept for end in (low, high))
         table = ramp(values, ends[0], ends[1])
-        # An empty window says nothing and needs no warning.
-        warning = None if np.isnan(number_of(dataset, "WindowWidth", absent=np.nan)) else WINDOW_REPLACED
+        warning = WINDOW_REPLACED if text_of(dataset, "WindowWidth") else None
     if facts.photometric == "MONOCHROME1":
         table = np.uint8(255) - table
     return levels.render(table), warning

@@ -2,8 +2,8 @@
 
 import errno
 import logging
-from contextlib import contextmanager
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 from worker.errors import TransientError
 from worker.outbox import Outbox, rejected_folder, report_path, safe_name

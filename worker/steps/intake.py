@@ -2,7 +2,6 @@
 
 import errno
 import logging
-import shutil
 from datetime import timedelta
 
 from sqlalchemy.exc import IntegrityError
@@ -45,7 +44,8 @@ def take_in(services: Services, claim: Claim) -> None:
 def _store(services: Services, row: ScanFile) -> None:
     if row.sha256 is not None:
         return
-    _require_room(services)
+    if not services.has_room():
+        raise TransientError("the disk of TRIAGE_HOME is nearly full (TRIAGE_MIN_FREE_BYTES): make room")
     path = claimed_file(services.settings.claimed, row.claim_id)
     if path is None:
         raise TransientError(f"file {row.id}: its claimed copy is not there (yet)")
@@ -55,12 +55,6 @@ def _store(services: Services, row: ScanFile) -> None:
         stored = session.get_one(ScanFile, row.id)
         stored.sha256, stored.size_bytes = sha256, size
         row.sha256, row.size_bytes = sha256, size
-
-
-def _require_room(services: Services) -> None:
-    free = shutil.disk_usage(services.settings.home).free
-    if free < services.settings.min_free_bytes:
-        raise TransientError(f"only {free >> 20} MiB are free on the disk of TRIAGE_HOME: make room")
 
 
 def _file(services: Services, claim: Claim, row: ScanFile) -> None:

@@ -31,7 +31,11 @@ PRIORITY_RANK = {Priority.URGENT: 0, Priority.REVIEW: 1, Priority.ROUTINE: 2}
 
 
 def record(
-    session: Session, kind: str, at: datetime, study_id: int | None = None, file_id: int | None = None,
+    session: Session,
+    kind: str,
+    at: datetime,
+    study_id: int | None = None,
+    file_id: int | None = None,
     detail: str | None = None,
 ) -> None:
     """Append an event; `detail` must not hold patient data."""
@@ -59,14 +63,27 @@ def known_claims(session: Session, claim_ids: Sequence[str]) -> set[str]:
     return set(session.scalars(select(ScanFile.claim_id).where(ScanFile.claim_id.in_(claim_ids))))
 
 
+def finished_claims(session: Session, claim_ids: Sequence[str]) -> set[str]:
+    """Which of these claims have been stored and committed, so that their folders may go."""
+    wanted = select(ScanFile.claim_id).where(
+        ScanFile.claim_id.in_(claim_ids), ScanFile.state != FileState.CLAIMED, ScanFile.sha256.is_not(None)
+    )
+    return set(session.scalars(wanted))
+
+
 def instance_with_bytes(session: Session, sha256: str) -> Instance | None:
     """The instance already read from the same bytes."""
     return session.scalar(select(Instance).where(Instance.sha256 == sha256))
 
 
 def add_instance(
-    session: Session, file: ScanFile, header: InstanceHeader, warning: str | None, now: datetime,
-    quiet: timedelta, quiet_max: timedelta,
+    session: Session,
+    file: ScanFile,
+    header: InstanceHeader,
+    warning: str | None,
+    now: datetime,
+    quiet: timedelta,
+    quiet_max: timedelta,
 ) -> Study:
     """Put a readable instance into its study, opening the study, its series or a new revision as needed."""
     study = _study_for_update(session, header, file.rank, now)
@@ -74,10 +91,18 @@ def add_instance(
     geometry = header.geometry
     session.add(
         Instance(
-            study_id=study.id, series_id=series.id, file_id=file.id, sop_uid=header.sop_uid, sha256=header.sha256,
-            instance_number=header.instance_number, rows=geometry.rows, columns=geometry.columns,
-            spacing_mm=_list(geometry.spacing_mm), position_mm=_list(geometry.position_mm),
-            orientation=_list(geometry.orientation), warning=warning,
+            study_id=study.id,
+            series_id=series.id,
+            file_id=file.id,
+            sop_uid=header.sop_uid,
+            sha256=header.sha256,
+            instance_number=header.instance_number,
+            rows=geometry.rows,
+            columns=geometry.columns,
+            spacing_mm=_list(geometry.spacing_mm),
+            position_mm=_list(geometry.position_mm),
+            orientation=_list(geometry.orientation),
+            warning=warning,
         )  # fmt: skip
     )
     if study.state == StudyState.REPORTED:
@@ -148,7 +173,12 @@ def study_by_public_id(session: Session, public_id: str) -> Study | None:
 
 
 def add_result(
-    session: Session, study: Study, analysis: Analysis, instance_ids: dict[str, int], model_version: str, engine: str,
+    session: Session,
+    study: Study,
+    analysis: Analysis,
+    instance_ids: dict[str, int],
+    model_version: str,
+    engine: str,
     now: datetime,
 ) -> None:
     """Keep the answer for the study's revision; `instance_ids` maps sha256 to instance."""
@@ -156,21 +186,30 @@ def add_result(
         prediction = finding.prediction
         session.add(
             Prediction(
-                instance_id=instance_ids[finding.header.sha256], revision=study.revision, model_version=model_version,
+                instance_id=instance_ids[finding.header.sha256],
+                revision=study.revision,
+                model_version=model_version,
                 probabilities=list(prediction.probabilities),
                 classifier_probabilities=list(prediction.classifier_probabilities),
                 boxes=[
-                    LesionBox(label=box.label, score=box.score, **dict(zip(("x1", "y1", "x2", "y2"), box.xyxy, strict=True)))
+                    LesionBox(
+                        label=box.label, score=box.score, **dict(zip(("x1", "y1", "x2", "y2"), box.xyxy, strict=True))
+                    )
                     for box in prediction.boxes
                 ],
             )  # fmt: skip
         )
     session.add(
         Result(
-            study_id=study.id, revision=study.revision, label=analysis.label,
-            probabilities=list(analysis.probabilities), priority=analysis.priority,
-            review_reasons=[reason.value for reason in analysis.review_reasons], model_version=model_version,
-            engine=engine, analysed_at=now,
+            study_id=study.id,
+            revision=study.revision,
+            label=analysis.label,
+            probabilities=list(analysis.probabilities),
+            priority=analysis.priority,
+            review_reasons=[reason.value for reason in analysis.review_reasons],
+            model_version=model_version,
+            engine=engine,
+            analysed_at=now,
         )  # fmt: skip
     )
 
@@ -191,7 +230,11 @@ def add_report(session: Session, study: Study, sha256: str, path: str, thumbnail
     """Keep the rendered report of the study's revision."""
     session.add(
         Report(
-            study_id=study.id, revision=study.revision, sha256=sha256, path=path, thumbnail_jpeg=thumbnail,
+            study_id=study.id,
+            revision=study.revision,
+            sha256=sha256,
+            path=path,
+            thumbnail_jpeg=thumbnail,
             rendered_at=now,
         )  # fmt: skip
     )
@@ -244,7 +287,9 @@ def count_by_state(session: Session, table: type[ScanFile] | type[Study]) -> dic
 def oldest_waiting(session: Session) -> datetime | None:
     """Since when the longest waiting unfinished file or study waits."""
     waiting = [
-        session.scalar(select(func.min(Study.waiting_since)).where(Study.state.not_in((StudyState.REPORTED, StudyState.FAILED)))),
+        session.scalar(
+            select(func.min(Study.waiting_since)).where(Study.state.not_in((StudyState.REPORTED, StudyState.FAILED)))
+        ),
         session.scalar(select(func.min(ScanFile.waiting_since)).where(ScanFile.state.not_in(_FINAL_FILE_STATES))),
     ]
     return min((moment for moment in waiting if moment is not None), default=None)

@@ -1,0 +1,1 @@
+"""Alembic migrations; `worker.migrate` runs them at the start of a worker."""

@@ -1,0 +1,32 @@
+"""Alembic environment: runs on the engine that `worker.migrate` hands over."""
+
+from typing import Literal
+
+from alembic import context
+from sqlalchemy import Connection, text
+
+from worker.store.models import Base, UtcDateTime
+
+MIGRATION_LOCK = 4_219_260
+"""Postgres advisory lock: workers that start together migrate one after the other."""
+
+
+def _render_type(kind: str, item: object, _context: object) -> str | Literal[False]:
+    """Write plain column types into migrations, so that an old one never depends on today's models."""
+    return "sa.DateTime(timezone=True)" if kind == "type" and isinstance(item, UtcDateTime) else False
+
+
+def _migrate(connection: Connection) -> None:
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": MIGRATION_LOCK})
+    context.configure(
+        connection=connection,
+        target_metadata=Base.metadata,
+        render_as_batch=connection.dialect.name == "sqlite",
+        render_item=_render_type,
+    )
+    context.run_migrations()
+
+
+with context.config.attributes["engine"].begin() as connection:
+    _migrate(connection)

@@ -1,0 +1,73 @@
+"""The Celery application, built from settings."""
+
+from typing import Any
+
+from celery import Celery
+from kombu import Queue as KombuQueue
+
+from worker.inbox import InboxStep
+from worker.observability import announce, prepare_home
+from worker.pipeline import Queue, Stage
+from worker.services import Services
+from worker.settings import Settings
+from worker.sweep import SweepStep
+from worker.tasks import register_tasks
+
+EMBEDDED_POLLING_SECONDS = 0.05
+"""kombu's file broker looks once a second by default, which would cap the worker at two messages a second."""
+
+
+class TriageApp(Celery):  # type: ignore[misc]  # celery is untyped
+    """Celery with the services its tasks and bootsteps work with."""
+
+    services: Services
+
+    def ring(self, stage: Stage) -> None:
+        """Tell the broker that `stage` has work; messages carry nothing else."""
+        self.send_task(stage.task_name, queue=stage.queue.value)
+
+
+def build_app(settings: Settings) -> TriageApp:
+    """The application for these settings; nothing is opened yet."""
+    app = TriageApp("worker", broker=settings.resolved_broker_url)
+    app.services = Services(settings)
+    app.conf.update(_configuration(settings))
+    if settings.embedded_broker:
+        app.conf.update(_embedded_broker(settings))
+    app.steps["worker"].update((InboxStep, SweepStep))
+    register_tasks(app)
+    prepare_home(app)
+    announce(app)
+    return app
+
+
+def _configuration(settings: Settings) -> dict[str, Any]:
+    return {
+        "accept_content": ["json"],
+        "task_serializer": "json",
+        "task_ignore_result": True,
+        "task_queues": [KombuQueue(queue.value) for queue in Queue],
+        "task_default_queue": Queue.INTAKE.value,
+        "task_create_missing_queues": False,
+        "task_time_limit": settings.task_time_limit_seconds,
+        "worker_concurrency": settings.concurrency,
+        "worker_prefetch_multiplier": 1,
+        "worker_max_memory_per_child": settings.max_memory_per_child_kb,
+        "worker_hijack_root_logger": False,
+        "broker_connection_retry_on_startup": True,
+        "broker_connection_max_retries": None,
+    }
+
+
+def _embedded_broker(settings: Settings) -> dict[str, Any]:
+    messages = str(settings.broker_folder)
+    return {
+        "broker_transport_options": {
+            "data_folder_in": messages,
+            "data_folder_out": messages,
+            "control_folder": str(settings.broker_folder / "control"),
+            "polling_interval": EMBEDDED_POLLING_SECONDS,
+        },
+        # one worker owns the embedded broker; remote control would only leave files behind
+        "worker_enable_remote_control": False,
+    }

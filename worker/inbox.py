@@ -1,0 +1,185 @@
+"""The inbox as a part of the Celery worker: notice files, wait until they are complete, claim them, ring intake.
+
+Started in workers that consume the intake queue. Kernel events (or polling) only make it quick: the inbox is also
+listed at start and every `TRIAGE_RESCAN_SECONDS`, since inotify drops events when its queue overflows and does not
+tell of files inside a folder that was moved in.
+"""
+
+import logging
+import queue
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from celery import bootsteps
+from watchdog.events import FileSystemEvent, FileSystemEventHandler
+from watchdog.observers import Observer
+from watchdog.observers.api import BaseObserver
+from watchdog.observers.polling import PollingObserver
+
+from worker import inbox_files
+from worker.pipeline import INTAKE, Queue
+from worker.services import Services
+from worker.settings import Settings, WatchMode
+from worker.stability import Look, StabilityTracker
+from worker.store import queries
+
+logger = logging.getLogger(__name__)
+
+LOOK_EVERY_SECONDS = 0.25
+CLAIMS_A_LOOK = 500
+ADOPT_AFTER_SECONDS = 10.0
+"""A claimed folder without a row is left alone this long: its claimer is probably writing the row."""
+COMPLETE_EVENTS = frozenset({"closed", "moved"})
+
+
+class InboxEvents(FileSystemEventHandler):
+    """Watchdog's callbacks, on its own thread: only puts what it hears into a queue."""
+
+    def __init__(self) -> None:
+        self.heard: queue.SimpleQueue[tuple[Path, bool]] = queue.SimpleQueue()
+
+    def on_any_event(self, event: FileSystemEvent) -> None:
+        """Keep the path that now exists, and whether it is known to be complete."""
+        if event.event_type in ("opened", "closed_no_write", "deleted"):
+            return
+        path = str(event.dest_path or event.src_path)
+        self.heard.put((Path(path), event.event_type in COMPLETE_EVENTS and not event.is_directory))
+
+
+class Inbox:
+    """Everything the bootstep does, apart from Celery."""
+
+    def __init__(self, services: Services, ring_intake: Callable[[], None]) -> None:
+        self._services = services
+        self._ring_intake = ring_intake
+        self._folder = services.settings.inbox
+        self._claimed = services.settings.claimed
+        self._events = InboxEvents()
+        self._tracker = StabilityTracker(services.settings.settle_seconds)
+        self._next_listing = 0.0
+        self._observer = _observer(services.settings)
+
+    def open(self) -> None:
+        """Start listening."""
+        self._observer.schedule(self._events, str(self._folder), recursive=True)
+        self._observer.start()
+
+    def close(self) -> None:
+        """Stop listening; files not claimed yet stay in the inbox for the next start."""
+        self._observer.stop()
+        self._observer.join()
+
+    def look(self) -> None:
+        """One round: hear events, list when it is time, claim what is settled, adopt what a crash left behind."""
+        now = time.monotonic()
+        self._hear()
+        if now >= self._next_listing:
+            self._next_listing = now + self._services.settings.rescan_seconds
+            self._tracker.noticed(inbox_files.list_inbox(self._folder))
+            inbox_files.remove_empty_folders(self._folder, time.time())
+            self._adopt()
+        settled = self._settled(now)
+        if settled and self._has_room():
+            self._claim(settled[:CLAIMS_A_LOOK])
+
+    def _hear(self) -> None:
+        while True:
+            try:
+                path, complete = self._events.heard.get_nowait()
+            except queue.Empty:
+                return
+            if not path.is_relative_to(self._folder) or inbox_files.is_ignored(path.relative_to(self._folder)):
+                continue
+            if path.is_dir() and not path.is_symlink():
+                self._tracker.noticed(inbox_files.list_inbox(path))
+            elif complete:
+                self._tracker.closed(path)
+            else:
+                self._tracker.noticed([path])
+
+    def _settled(self, now: float) -> list[Path]:
+        settled = []
+        for path in self._tracker.paths:
+            try:
+                status = path.lstat()
+            except OSError:
+                self._tracker.forget(path)
+                continue
+            if not inbox_files.is_regular(path):
+                self._tracker.forget(path)
+            elif self._tracker.look(path, Look(status.st_size, status.st_mtime_ns), now):
+                settled.append(path)
+        return settled
+
+    def _has_room(self) -> bool:
+        return self._services.has_room()
+
+    def _claim(self, paths: list[Path]) -> None:
+        claims = []
+        for path in paths:
+            self._tracker.forget(path)
+            claim_id = inbox_files.claim(self._folder, self._claimed, path)
+            if claim_id is not None:
+                claims.append(claim_id)
+        self._register(claims)
+
+    def _register(self, claim_ids: list[str]) -> None:
+        now = self._services.now()
+        with self._services.session.begin() as session:
+            for claim_id in claim_ids:
+                path = inbox_files.claimed_file(self._claimed, claim_id)
+                if path is not None:
+                    name = inbox_files.original_name(self._claimed, claim_id, path)
+                    queries.add_file(session, claim_id, name, inbox_files.rank_of(name), now)
+        if claim_ids:
+            self._ring_intake()
+
+    def _adopt(self) -> None:
+        """Register claims that a killed worker renamed but did not get to write down."""
+        if not self._claimed.is_dir():
+            return
+        old = time.time() - ADOPT_AFTER_SECONDS
+        names = [path.name for path in self._claimed.iterdir() if path.stat().st_mtime < old]
+        for start in range(0, len(names), CLAIMS_A_LOOK):
+            chunk = names[start : start + CLAIMS_A_LOOK]
+            with self._services.session.begin() as session:
+                known = queries.known_claims(session, chunk)
+                finished = queries.finished_claims(session, chunk)
+            for claim_id in finished:
+                inbox_files.forget_claim(self._claimed, claim_id)
+            self._register([claim_id for claim_id in chunk if claim_id not in known])
+
+
+def _observer(settings: Settings) -> BaseObserver:
+    if settings.watch is WatchMode.POLLING:
+        return PollingObserver(timeout=settings.settle_seconds)
+    return Observer()
+
+
+class InboxStep(bootsteps.StartStopStep):  # type: ignore[misc]  # celery is untyped
+    """Bootstep: the inbox runs in the worker's parent process, on the worker's own timer."""
+
+    requires = frozenset({"celery.worker.components:Timer", "celery.worker.components:Pool"})
+
+    def __init__(self, parent: Any, **options: Any) -> None:
+        super().__init__(parent, **options)
+        self.inbox: Inbox | None = None
+
+    def include_if(self, parent: Any) -> bool:
+        """Only in workers that consume the intake queue."""
+        return Queue.INTAKE in parent.app.amqp.queues.consume_from
+
+    def start(self, parent: Any) -> None:
+        """Open the inbox and look at it regularly."""
+        app = parent.app
+        self.inbox = Inbox(app.services, lambda: app.ring(INTAKE))
+        self.inbox.open()
+        parent.timer.call_repeatedly(LOOK_EVERY_SECONDS, self.inbox.look)
+
+    def stop(self, parent: Any) -> None:
+        """Close it."""
+        if self.inbox is not None:
+            self.inbox.close()
+            self.inbox = None

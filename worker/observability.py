@@ -1,0 +1,71 @@
+"""What operators see: logs without patient data, the words at start, and the signals around a worker's life."""
+
+import logging
+import sys
+from typing import TYPE_CHECKING, Any
+
+import structlog
+from celery import signals
+
+from worker.folders import make_folders
+from worker.migrate import migrate
+from worker.settings import Settings
+
+if TYPE_CHECKING:
+    from worker.app import TriageApp
+
+QUIET_LOGGERS = ("alembic", "celery.app.trace", "celery.worker.strategy", "kombu", "watchdog", "PIL", "pydicom")
+
+
+def configure_logging(settings: Settings, level: int = logging.INFO) -> None:
+    """Send every log line to standard error, as text or JSON; libraries that repeat file contents are turned down."""
+    renderer: structlog.typing.Processor = (
+        structlog.processors.JSONRenderer() if settings.log_json else structlog.dev.ConsoleRenderer(colors=False)
+    )
+    shared: list[structlog.typing.Processor] = [
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.format_exc_info,
+    ]
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level)
+    for name in QUIET_LOGGERS:
+        logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def prepare_home(app: "TriageApp") -> None:
+    """Before a worker starts: logging, folders, database schema."""
+    settings = app.services.settings
+
+    @signals.setup_logging.connect(weak=False)
+    def _set_up_logging(loglevel: int | None = None, **_: Any) -> None:
+        configure_logging(settings, min(loglevel or logging.INFO, logging.INFO))
+
+    @signals.celeryd_init.connect(weak=False)
+    def _prepare(**_: Any) -> None:
+        make_folders(settings)
+        migrate(settings.resolved_database_url)
+
+
+def announce(app: "TriageApp") -> None:
+    """Once a worker is ready: say in plain words where to drop scans and where reports appear."""
+    settings = app.services.settings
+
+    @signals.worker_ready.connect(weak=False)
+    def _say(**_: Any) -> None:
+        print(  # noqa: T201  the user's terminal, not the log
+            f"\nReady.\n  Drop scans (JPEG, PNG, DICOM, folders, .zip) into  {settings.inbox}\n"
+            f"  Reports appear in                                   {settings.outbox}\n"
+            f"  Open the worklist                                   {settings.outbox / 'index.html'}\n"
+            f"  Model {settings.model_folder.name}. Research use only, not a medical device. Stop with Ctrl-C.\n",
+            flush=True,
+        )

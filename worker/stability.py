@@ -1,0 +1,68 @@
+"""Has this file stopped changing? Pure: the clock and the looks are passed in."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+LOOKS_WITHOUT_CLOSE = 3
+"""Looks at an unchanged size and time before a file counts as complete when nobody saw it being closed."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """What one look at a file found: size in bytes, modification time in nanoseconds."""
+
+    size: int
+    mtime_ns: int
+
+
+@dataclass
+class _Watched:
+    look: Look | None = None
+    still_since: float = 0.0
+    still_looks: int = 0
+    closed: bool = False
+
+
+class StabilityTracker:
+    """Follows files until each has stood still for `settle_seconds`.
+
+    A file seen being closed or moved in is settled once it stood still that long; one that was only listed must have
+    stood still over several looks besides, since a slow writer pauses longer than that.
+    """
+
+    def __init__(self, settle_seconds: float) -> None:
+        self._settle_seconds = settle_seconds
+        self._watched: dict[Path, _Watched] = {}
+
+    def __len__(self) -> int:
+        return len(self._watched)
+
+    def noticed(self, paths: Iterable[Path]) -> None:
+        """These files exist or were written to."""
+        for path in paths:
+            self._watched.setdefault(path, _Watched())
+
+    def closed(self, path: Path) -> None:
+        """The file was closed after writing, or moved in whole."""
+        self._watched.setdefault(path, _Watched()).closed = True
+
+    def forget(self, path: Path) -> None:
+        """The file is gone or taken."""
+        self._watched.pop(path, None)
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """All files being followed."""
+        return tuple(self._watched)
+
+    def look(self, path: Path, found: Look, now: float) -> bool:
+        """Take one look into account, `now` in monotonic seconds; True when the file is settled."""
+        watched = self._watched.setdefault(path, _Watched())
+        if found != watched.look:
+            watched.look, watched.still_since, watched.still_looks = found, now, 1
+            return False
+        watched.still_looks += 1
+        if now - watched.still_since < self._settle_seconds:
+            return False
+        return watched.closed or watched.still_looks > LOOKS_WITHOUT_CLOSE

@@ -1,0 +1,24 @@
+"""The Celery tasks, one a stage; all they do is visit it."""
+
+from typing import TYPE_CHECKING
+
+from worker.pipeline import STAGES, Stage
+from worker.stage_runner import run_stage
+
+if TYPE_CHECKING:
+    from worker.app import TriageApp
+
+
+def register_tasks(app: "TriageApp") -> None:
+    """Give the app a task for every stage."""
+    for stage in STAGES.values():
+        app.task(name=stage.task_name, shared=False)(_visit(app, stage))
+
+
+def _visit(app: "TriageApp", stage: Stage):  # type: ignore[no-untyped-def]  # celery is untyped
+    def visit() -> int:
+        return run_stage(stage, app.services, app.ring)
+
+    visit.__name__ = stage.name
+    visit.__doc__ = f"Take due rows through the stage {stage.name!r}."
+    return visit
