@@ -1,1 +1,1 @@
-"""Documents: plain data in (`reports.content`), PDF and HTML out. Imports nothing of the worker or the trainer."""
+"""Documents for people: one PDF a study and the worklist page. Plain data in, bytes or text out."""

@@ -1,5 +1,6 @@
 """Training state on disk: tensors in safetensors, the rest in JSON, written beside and renamed so that a kill leaves
-the last whole epoch."""
+the last whole epoch.
+"""
 
 import json
 import os

@@ -50,7 +50,9 @@ class BoxAssigner:
         counts = [(size // stride) ** 2 for stride in LEVEL_STRIDES]
 
         def per_location(values: tuple[float, ...]) -> Tensor:
-            return torch.cat([torch.full((count,), value) for count, value in zip(counts, values, strict=True)]).to(device)
+            return torch.cat([torch.full((count,), value) for count, value in zip(counts, values, strict=True)]).to(
+                device
+            )
 
         self.strides = per_location(tuple(float(stride) for stride in LEVEL_STRIDES))
         self.reach_low = per_location(tuple(low for low, _ in LEVEL_REACH))
@@ -119,9 +121,7 @@ def _corners(centres: Tensor, distances: Tensor) -> Tensor:
     return torch.cat([centres - distances[:, :2], centres + distances[:, 2:]], 1)
 
 
-def losses(
-    output: NetworkTensors, targets: list[Target], assigner: BoxAssigner, label_smoothing: float
-) -> LossParts:
+def losses(output: NetworkTensors, targets: list[Target], assigner: BoxAssigner, label_smoothing: float) -> LossParts:
     """All losses of a batch; boxes of `targets` in network pixels of the size the assigner was made for."""
     wanted = torch.tensor([target.class_index for target in targets], device=output.class_logits.device)
     classification = functional.cross_entropy(output.class_logits, wanted, label_smoothing=label_smoothing)

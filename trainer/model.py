@@ -11,7 +11,14 @@ from torchvision.models import ResNet50_Weights
 from trainer.labels import DatasetError
 from trainer.runtime.network import BrainTumorClassifier
 
-__all__ = ["BrainTumorClassifier", "device_and_precision", "freeze", "load_imagenet", "parameter_groups", "set_training_mode"]
+__all__ = [
+    "BrainTumorClassifier",
+    "device_and_precision",
+    "freeze",
+    "load_imagenet",
+    "parameter_groups",
+    "set_training_mode",
+]
 
 BODY = ("stem", "layer1", "layer2", "layer3", "layer4")
 STAGE_RATE_DECAY = 0.6

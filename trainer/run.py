@@ -123,9 +123,7 @@ class TrainingRun:
 
     def _training_batches(self) -> DataLoader[Batch]:
         sampler = WeightedRandomSampler(self.training.sampling_weights().tolist(), len(self.training))
-        return DataLoader(
-            self.training, self.recipe.batch_size, sampler=sampler, collate_fn=collate, drop_last=True
-        )  # type: ignore[return-value]
+        return DataLoader(self.training, self.recipe.batch_size, sampler=sampler, collate_fn=collate, drop_last=True)  # type: ignore[return-value]
 
     def _after_step(self) -> None:
         if self.one_cycle is not None:

@@ -3,6 +3,7 @@
 from typing import Any
 
 from celery import Celery
+from kombu import Exchange
 from kombu import Queue as KombuQueue
 
 from worker.inbox import InboxStep
@@ -46,7 +47,7 @@ def _configuration(settings: Settings) -> dict[str, Any]:
         "accept_content": ["json"],
         "task_serializer": "json",
         "task_ignore_result": True,
-        "task_queues": [KombuQueue(queue.value) for queue in Queue],
+        "task_queues": [KombuQueue(queue.value, Exchange(queue.value), routing_key=queue.value) for queue in Queue],
         "task_default_queue": Queue.INTAKE.value,
         "task_create_missing_queues": False,
         "task_time_limit": settings.task_time_limit_seconds,

@@ -2,8 +2,8 @@
 
 from worker.inbox_files import URGENT_FOLDER
 from worker.outbox import Outbox
-from worker.settings import Settings
-from worker.store.objects import PRIVATE_FOLDER
+from worker.settings import DATABASE_FILE, Settings
+from worker.store.objects import PRIVATE_FILE, PRIVATE_FOLDER
 
 
 def make_folders(settings: Settings) -> None:
@@ -15,4 +15,6 @@ def make_folders(settings: Settings) -> None:
         shared.mkdir(exist_ok=True)
         shared.chmod(settings.share_mode)
     settings.claimed.mkdir(mode=PRIVATE_FOLDER, exist_ok=True)
+    if settings.database_url is None:
+        (settings.home / DATABASE_FILE).touch(PRIVATE_FILE)
     Outbox(settings.outbox, settings.share_mode).prepare()

@@ -10,6 +10,7 @@ from pydantic import BeforeValidator, Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from trainer.runtime.predictor import EngineName
 
+DATABASE_FILE = "triage.db"
 BUNDLED_MODELS = Path(__file__).resolve().parent.parent / "models"
 
 
@@ -122,14 +123,14 @@ class Settings(BaseSettings):
     def resolved_database_url(self) -> str:
         """The database URL with the password of `database_password_file` put in."""
         if self.database_url is None:
-            return f"sqlite:///{self.home / 'triage.db'}"
+            return f"sqlite:///{self.home / DATABASE_FILE}"
         return _with_password(self.database_url, self.database_password_file)
 
     @property
     def resolved_broker_url(self) -> str:
         """The broker URL with the password of `broker_password_file` put in."""
         if self.broker_url is None:
-            return "filesystem://"
+            return "filesystem://localhost"
         return _with_password(self.broker_url, self.broker_password_file)
 
     @property

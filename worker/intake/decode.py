@@ -16,9 +16,8 @@ from worker.intake.parse import PIXEL_DATA, ParsedDicom, PixelState
 from worker.intake.vocabulary import DECODING_PLUGINS
 
 # pydicom wraps what a plugin raises into RuntimeError, and raises the rest of these itself on items, lengths and
-# shapes that do not fit. OSError comes from decoders that read through a file object; the bytes are in memory, so it
-# is never the disk's.
-_DECODE_ERRORS = (*VALUE_ERRORS, OSError, RuntimeError)
+# shapes that do not fit.
+_DECODE_ERRORS = (*VALUE_ERRORS, RuntimeError)
 
 # A frame compressed into twice its own size is no image; the run-length decoder would inflate it up to 64-fold.
 _MAX_ENCODED_RATIO = 2

@@ -21,7 +21,8 @@ MAX_UID = 64
 
 # pydicom converts values on access and has no common error class: converters raise ValueError and TypeError, lengths
 # that do not fit BytesLengthException and struct.error, unknown VRs NotImplementedError, character sets LookupError,
-# decimals ArithmeticError, nested sequences EOFError, KeyError (a LookupError), AttributeError and RecursionError.
+# decimals ArithmeticError, nested sequences EOFError, OSError (the bytes are in memory, so it is never the disk's),
+# KeyError (a LookupError), AttributeError and RecursionError.
 VALUE_ERRORS = (
     ArithmeticError,
     AttributeError,
@@ -29,6 +30,7 @@ VALUE_ERRORS = (
     EOFError,
     LookupError,
     NotImplementedError,
+    OSError,
     RecursionError,
     TypeError,
     ValueError,

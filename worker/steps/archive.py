@@ -5,7 +5,8 @@ from pathlib import Path
 from uuid import UUID, uuid5
 
 from worker.intake.archives import extract
-from worker.intake.sniff import FileType, sniff_file
+from worker.intake.read import file_type
+from worker.intake.sniff import FileType
 from worker.pipeline import INTAKE
 from worker.services import Services
 from worker.store import queries
@@ -19,7 +20,7 @@ def unpack(services: Services, claim: Claim, row: ScanFile, path: Path) -> bool:
     Raises:
         RejectedError: the archive is refused as a whole.
     """
-    if sniff_file(path) is not FileType.ZIP:
+    if file_type(path) is not FileType.ZIP:
         return False
     claimed = services.settings.claimed
     unpacked = services.settings.home / "unpacking" / row.claim_id

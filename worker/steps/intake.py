@@ -3,6 +3,7 @@
 import errno
 import logging
 from datetime import timedelta
+from pathlib import Path
 
 from sqlalchemy.exc import IntegrityError
 
@@ -31,43 +32,40 @@ def take_in(services: Services, claim: Claim) -> None:
         rows = queries.files(session, claim.ids)
     for row in rows:
         try:
-            _store(services, row)
-            _file(services, claim, row)
+            _take_in_one(services, claim, row)
         except OSError as error:
             # the error's own text would name the file, and a file name is patient data
             raise TransientError(f"file {row.id}: {errno.errorcode.get(error.errno or 0, 'I/O error')}") from None
         except IntegrityError:
             raise TransientError(f"file {row.id}: another worker filed the same bytes at the same moment") from None
+
+
+def _take_in_one(services: Services, claim: Claim, row: ScanFile) -> None:
+    try:
+        path = _stored(services, row)
+        if not unpack(services, claim, row, path):
+            _accept(services, claim, row, read_instance(path, path.name, services.limits))
+    except RejectedError as error:
+        _reject(services, claim, row, error)
+    if row.sha256 is not None:
         forget_claim(services.settings.claimed, row.claim_id)
 
 
-def _store(services: Services, row: ScanFile) -> None:
-    if row.sha256 is not None:
-        return
-    if not services.has_room():
-        raise TransientError("the disk of TRIAGE_HOME is nearly full (TRIAGE_MIN_FREE_BYTES): make room")
-    path = claimed_file(services.settings.claimed, row.claim_id)
-    if path is None:
-        raise TransientError(f"file {row.id}: its claimed copy is not there (yet)")
-    with open_regular(path) as source:
-        sha256, size = services.objects.put(source)
-    with services.session.begin() as session:
-        stored = session.get_one(ScanFile, row.id)
-        stored.sha256, stored.size_bytes = sha256, size
-        row.sha256, row.size_bytes = sha256, size
-
-
-def _file(services: Services, claim: Claim, row: ScanFile) -> None:
-    assert row.sha256 is not None
-    path = services.objects.path_of(row.sha256)
-    try:
-        if unpack(services, claim, row, path):
-            return
-        instance = read_instance(path, row.sha256, services.limits)
-    except RejectedError as error:
-        _reject(services, claim, row, error)
-    else:
-        _accept(services, claim, row, instance)
+def _stored(services: Services, row: ScanFile) -> Path:
+    """Copy the claimed file into the store, unless an earlier attempt did; its place there, named by its sha256."""
+    if row.sha256 is None:
+        if not services.has_room():
+            raise TransientError("the disk of TRIAGE_HOME is nearly full (TRIAGE_MIN_FREE_BYTES): make room")
+        path = claimed_file(services.settings.claimed, row.claim_id)
+        if path is None:
+            raise TransientError(f"file {row.id}: its claimed copy is not there (yet)")
+        with open_regular(path) as source:
+            sha256, size = services.objects.put(source)
+        with services.session.begin() as session:
+            stored = session.get_one(ScanFile, row.id)
+            stored.sha256, stored.size_bytes = sha256, size
+        row.sha256 = sha256
+    return services.objects.path_of(row.sha256)
 
 
 def _reject(services: Services, claim: Claim, row: ScanFile, error: RejectedError) -> None:

@@ -35,7 +35,7 @@ def _render(services: Services, claim: Claim, study: Study, bundle: ModelBundle)
 
     now = services.now()
     content = report_content(study, headers_of(study), bundle, pixels, now)
-    pdf = render_pdf(content, PageSize(services.settings.page_format))
+    pdf = render_pdf(content, PageSize[services.settings.page_format.name])
     thumbnail = thumbnail_jpeg(content.key_images[0]) if content.key_images else None
     with disk_trouble_is_transient("report"):
         sha256, _ = services.objects.put(BytesIO(pdf))

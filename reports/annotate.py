@@ -1,0 +1,124 @@
+"""Boxes on images: their colours, where their labels go, and the worklist's annotated thumbnails.
+
+Rectangles are `(x1, y1, x2, y2)`, origin top left, y down, in the unit of the frame they are given with.
+"""
+
+from collections.abc import Sequence
+from functools import cache
+from io import BytesIO
+from typing import Final
+
+from PIL import Image, ImageDraw, ImageFont
+
+from reports.content import KeyImage
+from reports.fonts import BOLD, font_bytes
+
+__all__ = ["INK_ON_BOX", "MAX_BOXES", "Rectangle", "box_colour", "fit_box", "place_labels", "thumbnail_jpeg"]
+
+Rectangle = tuple[float, float, float, float]
+
+INK_ON_BOX: Final = "#101214"
+MAX_BOXES: Final = 12  # on one picture; more would hide what they mark
+
+# Light hues that stay apart for colour-blind readers on a grey picture; number and word say the same.
+_COLOURS = {"glioma": "#FFA630", "meningioma": "#56CCF2", "pituitary": "#8EE05A"}
+_OTHER_COLOUR = "#F5E663"
+
+
+def box_colour(label: str) -> str:
+    """Return the `#RRGGBB` colour of a class."""
+    return _COLOURS.get(label.strip().lower(), _OTHER_COLOUR)
+
+
+def fit_box(xyxy: Rectangle, source: tuple[float, float], frame: tuple[float, float]) -> Rectangle:
+    """Scale a box from a `source` (width, height) to a `frame` (width, height) and keep it inside the frame."""
+    x_scale, y_scale = frame[0] / source[0], frame[1] / source[1]
+    x1, x2 = sorted(min(max(x * x_scale, 0.0), frame[0]) for x in (xyxy[0], xyxy[2]))
+    y1, y2 = sorted(min(max(y * y_scale, 0.0), frame[1]) for y in (xyxy[1], xyxy[3]))
+    return x1, y1, x2, y2
+
+
+def place_labels(
+    boxes: Sequence[Rectangle], sizes: Sequence[tuple[float, float]], frame: tuple[float, float]
+) -> list[Rectangle]:
+    """Return a rectangle for each box's label: beside its box, inside the frame, off the other labels where possible.
+
+    Args:
+        boxes: already in the unit of the frame.
+        sizes: (width, height) of each label.
+        frame: (width, height) of the picture.
+
+    Raises:
+        ValueError: `boxes` and `sizes` differ in length.
+    """
+    placed: list[Rectangle] = []
+    for box, size in zip(boxes, sizes, strict=True):
+        others = [other for other in boxes if other is not box]
+        candidates = _candidates(box, size, frame)
+        placed.append(min(candidates, key=lambda spot: (_overlap(spot, placed), _overlap(spot, others))))
+    return placed
+
+
+def _candidates(box: Rectangle, size: tuple[float, float], frame: tuple[float, float]) -> list[Rectangle]:
+    x1, y1, x2, y2 = box
+    width, height = size
+    spots = [(x1, y1 - height), (x1, y2), (x2 - width, y1 - height), (x2 - width, y2), (x2, y1), (x1 - width, y1)]
+    spots += [(x1, y1), (x2 - width, y2 - height)]
+    spots += [(x1, row * height) for row in range(max(1, int(frame[1] / height)))]
+    return [_moved_inside(left, top, size, frame) for left, top in spots]
+
+
+def _moved_inside(left: float, top: float, size: tuple[float, float], frame: tuple[float, float]) -> Rectangle:
+    left = max(0.0, min(left, frame[0] - size[0]))
+    top = max(0.0, min(top, frame[1] - size[1]))
+    return left, top, left + size[0], top + size[1]
+
+
+def _overlap(one: Rectangle, others: Sequence[Rectangle]) -> float:
+    return sum(
+        max(0.0, min(one[2], other[2]) - max(one[0], other[0]))
+        * max(0.0, min(one[3], other[3]) - max(one[1], other[1]))
+        for other in others
+    )
+
+
+def thumbnail_jpeg(key_image: KeyImage, max_side: int = 160) -> bytes:
+    """Return a small RGB JPEG of `key_image` with its numbered boxes.
+
+    Args:
+        key_image: boxes are in pixels of its own width and height.
+        max_side: longest side in pixels; a smaller picture is not enlarged.
+
+    Raises:
+        PIL.UnidentifiedImageError: the bytes are no image.
+        OSError: the image is cut off.
+    """
+    picture = Image.open(BytesIO(key_image.jpeg), formats=["JPEG"])
+    picture.draft(None, (2 * max_side, 2 * max_side))  # decode no more detail than is shown
+    small = picture.convert("RGB")
+    small.thumbnail((max_side, max_side), Image.Resampling.LANCZOS)
+    _draw_boxes(small, key_image)
+    out = BytesIO()
+    small.save(out, "JPEG", quality=80, optimize=True)
+    return out.getvalue()
+
+
+def _draw_boxes(picture: Image.Image, key_image: KeyImage) -> None:
+    pen = ImageDraw.Draw(picture)
+    source = (key_image.width, key_image.height)
+    marked = key_image.boxes[:MAX_BOXES]
+    boxes = [fit_box(box.xyxy, source, picture.size) for box in marked]
+    size = max(9, max(picture.size) // 12)
+    font = _tag_font(size)
+    sizes = [(pen.textlength(str(box.number), font) + size * 0.6, size * 1.2) for box in marked]
+    for shown, box, tag in zip(marked, boxes, place_labels(boxes, sizes, picture.size), strict=True):
+        colour = box_colour(shown.label)
+        pen.rectangle((box[0] - 1, box[1] - 1, box[2] + 1, box[3] + 1), outline=INK_ON_BOX)
+        pen.rectangle(box, outline=colour, width=2)
+        pen.rectangle(tag, fill=colour)
+        pen.text(((tag[0] + tag[2]) / 2, (tag[1] + tag[3]) / 2), str(shown.number), INK_ON_BOX, font, anchor="mm")
+
+
+@cache
+def _tag_font(size: int) -> ImageFont.FreeTypeFont:
+    return ImageFont.truetype(BytesIO(font_bytes(BOLD)), size)

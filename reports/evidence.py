@@ -1,0 +1,135 @@
+"""The middle of the report: key images with boxes, probabilities, reasons, findings."""
+
+from io import BytesIO
+from typing import Any, Final
+
+from reportlab.lib.utils import ImageReader
+
+from reports.annotate import INK_ON_BOX, MAX_BOXES, box_colour, fit_box, place_labels
+from reports.content import FindingRow, KeyImage, MarkedBox, ReportContent
+from reports.layout import Block, Section, Style, bullets, paragraph, spacer, stack
+from reports.shaping import Line, draw_line, shape
+from reports.table import Cell, Column, table
+from reports.text import clean
+from reports.theme import ACCENT, GREY, INK, RULE, SMALL, ink
+from reports.wording import percent, plain_reason
+
+__all__ = ["findings_section", "key_image", "probability_bars", "reasons"]
+
+MAX_FINDINGS: Final = 24
+MAX_REASONS: Final = 8
+_HALO: Final = 1.1
+
+
+def key_image(image: KeyImage, width: float, max_height: float) -> Block:
+    """Return the picture as large as it goes into `width` x `max_height` points, boxes over it, caption under it.
+
+    The JPEG's own bytes go into the PDF; the boxes are vector graphics, drawn when the page is.
+
+    Raises:
+        ValueError: the bytes are no JPEG or the frame has no area.
+    """
+    if not image.jpeg.startswith(b"\xff\xd8"):
+        raise ValueError(f"key image {image.caption!r} is not a JPEG")
+    if image.width < 1 or image.height < 1:
+        raise ValueError(f"key image is {image.width} x {image.height} pixels, expected at least 1 x 1")
+    scale = min(width / image.width, max_height / image.height)
+    drawn = (image.width * scale, image.height * scale)
+    remarks = [paragraph(image.caption, width, Style(SMALL, GREY), max_lines=2)]
+    if len(image.boxes) > MAX_BOXES:
+        undrawn = f"{len(image.boxes) - MAX_BOXES} more boxes are not drawn."
+        remarks.append(paragraph(undrawn, width, Style(SMALL), max_lines=1))
+
+    def draw(canvas: Any, x: float, top: float) -> None:
+        picture = ImageReader(BytesIO(image.jpeg))
+        canvas.drawImage(picture, x, top - drawn[1], drawn[0], drawn[1])
+        _draw_boxes(canvas, image, drawn, (x, top))
+
+    return stack([Block(drawn[1], draw), spacer(3), *remarks])
+
+
+def _draw_boxes(canvas: Any, image: KeyImage, drawn: tuple[float, float], corner: tuple[float, float]) -> None:
+    marked = image.boxes[:MAX_BOXES]
+    size = 8.0 if drawn[0] > 220 else 6.2
+    boxes = [fit_box(box.xyxy, (image.width, image.height), drawn) for box in marked]
+    labels = [_label(box, 1000 * (drawn[0] - 6) / size) for box in marked]
+    sizes = [(label.width * size / 1000 + 6, size * 1.45) for label in labels]
+    canvas.saveState()
+    for box, (x1, y1, x2, y2) in zip(marked, boxes, strict=True):
+        for colour, line_width in ((INK_ON_BOX, 1.4 + _HALO), (box_colour(box.label), 1.4)):
+            canvas.setStrokeColor(ink(colour))
+            canvas.setLineWidth(line_width)
+            canvas.rect(corner[0] + x1, corner[1] - y2, x2 - x1, y2 - y1, stroke=1, fill=0)
+    for box, label, spot in zip(marked, labels, place_labels(boxes, sizes, drawn), strict=True):
+        left, bottom = corner[0] + spot[0], corner[1] - spot[3]
+        canvas.setFillColor(ink(box_colour(box.label)))
+        canvas.rect(left, bottom, spot[2] - spot[0], spot[3] - spot[1], stroke=0, fill=1)
+        draw_line(canvas, label, left + 3, bottom + size * 0.37, size=size, colour=INK_ON_BOX)
+    canvas.restoreState()
+
+
+def _label(box: MarkedBox, room: float) -> Line:
+    full = shape(f"{box.number}  {clean(box.label, 20)}  {percent(box.score)}", bold=True)
+    return full if full.width <= room else shape(str(box.number), bold=True)
+
+
+def probability_bars(content: ReportContent, width: float) -> Block:
+    """Return one bar a class with its percentage, the reported class in bold."""
+    name_width, value_width, row = width * 0.36, 44.0, 15.0
+    track = width - name_width - value_width
+
+    def bar(name: str, value: float) -> Block:
+        chosen = name == content.label
+        style = Style(8.5, INK if chosen else GREY, bold=chosen, leading=row / 8.5)
+        label = paragraph(name, name_width - 6, style, max_lines=1)
+        figure = shape(percent(value), bold=chosen)
+
+        def draw(canvas: Any, x: float, top: float) -> None:
+            label.draw(canvas, x, top)
+            canvas.setFillColor(ink(RULE))
+            canvas.rect(x + name_width, top - row / 2 - 3.5, track, 7, stroke=0, fill=1)
+            canvas.setFillColor(ink(ACCENT if chosen else GREY))
+            canvas.rect(x + name_width, top - row / 2 - 3.5, track * min(max(value, 0.0), 1.0), 7, stroke=0, fill=1)
+            right = x + width - figure.width * 0.0085
+            draw_line(canvas, figure, right, top - row / 2 - 3, size=8.5, colour=style.colour)
+
+        return Block(row, draw)
+
+    return stack([bar(name, value) for name, value in content.probabilities[:12]])
+
+
+def reasons(content: ReportContent, width: float) -> Block:
+    """Return why a person should look, in plain words."""
+    if not content.review_reasons:
+        return paragraph("No reason for a review was raised.", width, Style(8.5, GREY), max_lines=2)
+    shown = [plain_reason(reason) for reason in content.review_reasons[:MAX_REASONS]]
+    hidden = len(content.review_reasons) - len(shown)
+    if hidden:
+        shown.append(f"{hidden} more reasons are not listed.")
+    return bullets(shown, width, Style(8.5), max_lines=4)
+
+
+def findings_section(findings: tuple[FindingRow, ...], width: float) -> Section:
+    """Return the findings table; the millimetre column only where a finding has millimetres."""
+    if not findings:
+        return Section("Findings", paragraph("No lesion was marked.", width, Style(colour=GREY), max_lines=1))
+    columns = [Column("No.", 0.5), Column("Class", 1.4), Column("Confidence", 1.0), Column("Where", 3.3)]
+    columns.append(Column("Box, px", 1.1))
+    millimetres = any(row.diameter_mm is not None for row in findings)
+    if millimetres:
+        columns.append(Column("Largest diameter", 1.4))
+    shown = findings[:MAX_FINDINGS]
+    rows = [_finding_cells(row, millimetres=millimetres) for row in shown]
+    header, blocks = table(columns, rows, width, chips=[box_colour(row.label) for row in shown])
+    if len(findings) > len(shown):
+        more = f"{len(findings) - len(shown)} more findings are not listed."
+        blocks.append(paragraph(more, width, Style(8, GREY), max_lines=1))
+    return Section("Findings", spacer(0), header, tuple(blocks))
+
+
+def _finding_cells(row: FindingRow, *, millimetres: bool) -> list[Cell]:
+    cells: list[Cell] = [str(row.number), row.label, percent(row.score), row.location]
+    cells.append(f"{row.size_px[0]:.0f} × {row.size_px[1]:.0f}")
+    if millimetres:
+        cells.append("spacing unknown" if row.diameter_mm is None else f"{row.diameter_mm:.1f} mm")
+    return cells

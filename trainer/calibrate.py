@@ -1,0 +1,143 @@
+"""`python -m trainer.calibrate`: fit how evidence becomes probabilities, and the thresholds, on the held-out images.
+
+The held-out images were neither trained on nor are they Val, so the figures on Val stay honest. No torch.
+"""
+
+import argparse
+import csv
+import logging
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from trainer.fusion import HeldOutEvidence, fit_kind, fit_temperature, fit_tumor
+from trainer.labels import DatasetError, Sample, Split, list_samples
+from trainer.leakage import file_sha256
+from trainer.readings import ReadSample, answers, read_samples
+from trainer.runtime.bundle import (
+    HELD_OUT_FILES,
+    ModelFolderError,
+    read_manifest,
+    write_calibration,
+    write_manifest,
+)
+from trainer.runtime.decision import NO_BOXES, Calibration
+from trainer.runtime.engine import EngineError
+from trainer.runtime.predictor import EngineName, load_predictor
+from trainer.runtime.records import NO_TUMOR_INDEX
+from trainer.thresholds import best_box_threshold, disagreement_threshold, margin_threshold, operating_point
+
+logger = logging.getLogger("trainer.calibrate")
+
+
+class CalibrationError(Exception):
+    """The held-out images do not allow a calibration; the message says why."""
+
+
+def held_out_samples(data: Path, file_list: Path) -> list[Sample]:
+    """The samples of Train that a run held out, by name, their sums checked.
+
+    Raises:
+        DatasetError: the data folder holds other files than the run saw.
+    """
+    with file_list.open(newline="") as file:
+        wanted = {row["name"]: row["sha256"] for row in csv.DictReader(file)}
+    samples = [sample for sample in list_samples(data, Split.TRAIN) if sample.name in wanted]
+    changed = [sample.name for sample in samples if file_sha256(sample.image_path) != wanted[sample.name]]
+    if changed or len(samples) != len(wanted):
+        example = changed[0] if changed else min(wanted.keys() - {sample.name for sample in samples})
+        raise DatasetError(
+            f"{data} is not the data of this run: {len(changed)} held-out files differ, "
+            f"{len(wanted) - len(samples)} are missing (for example {example})."
+        )
+    return samples
+
+
+def fit_calibration(reads: Sequence[ReadSample], boxes: bool) -> Calibration:
+    """Fit everything, step by step: temperature, tumour or not, kind, then the thresholds on the finished answers.
+
+    Args:
+        reads: the held-out images as the network reads them.
+        boxes: whether the model was trained to box lesions.
+
+    Raises:
+        CalibrationError: the images are all tumours, or all without.
+    """
+    class_indices = np.array([read.sample.class_index for read in reads], np.int64)
+    tumor = class_indices != NO_TUMOR_INDEX
+    if not tumor.any() or tumor.all():
+        raise CalibrationError(
+            f"{len(reads)} held-out images with {int(tumor.sum())} tumours allow no calibration: "
+            "train with a larger held-out share."
+        )
+    temperature = fit_temperature(np.stack([read.reading.class_logits for read in reads]), class_indices)
+    evidence = HeldOutEvidence.of(reads, temperature)
+    box_weight, classifier_weight, bias = fit_tumor(evidence, tumor, boxes)
+    kind_box_weight, kind_classifier_weight = fit_kind(evidence, class_indices, boxes)
+    calibration = Calibration(
+        class_temperature=temperature,
+        box_weight=box_weight,
+        classifier_weight=classifier_weight,
+        tumor_bias=bias,
+        kind_box_weight=kind_box_weight,
+        kind_classifier_weight=kind_classifier_weight,
+        box_threshold=best_box_threshold(reads) if boxes else NO_BOXES,
+    )
+    return _with_thresholds(calibration, reads, tumor)
+
+
+def _with_thresholds(calibration: Calibration, reads: Sequence[ReadSample], tumor: np.ndarray) -> Calibration:
+    predictions = answers(reads, calibration)
+    probabilities = np.array([prediction.probabilities for prediction in predictions])
+    return replace(
+        calibration,
+        urgent_threshold=operating_point(1 - probabilities[tumor, NO_TUMOR_INDEX]),
+        low_margin=margin_threshold(probabilities),
+        disagreement=disagreement_threshold(predictions),
+    )
+
+
+def calibrate_folder(folder: Path, data: Path) -> Calibration:
+    """Fit the calibration of a model folder anew and write it there, with the new sums.
+
+    Raises:
+        ModelFolderError: the folder is broken.
+        DatasetError: the data folder holds other files than the run saw.
+        CalibrationError: its held-out images do not allow a calibration.
+    """
+    manifest = read_manifest(folder)
+    predictor = load_predictor(folder, EngineName.OPENVINO)
+    samples = held_out_samples(data, folder / HELD_OUT_FILES)
+    reads, _ = read_samples(predictor, samples, "reading the held-out images")
+    calibration = fit_calibration(reads, boxes=bool(manifest.recipe.get("boxes", True)))
+    write_calibration(folder, calibration)
+    write_manifest(folder, manifest.version, manifest.input_size, manifest.flip_tta, manifest.recipe)
+    return calibration
+
+
+def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """The command line of `python -m trainer.calibrate`."""
+    parser = argparse.ArgumentParser(prog="python -m trainer.calibrate", description=__doc__)
+    parser.add_argument("--data", type=Path, default=Path("dataset"), help="folder with Train/ and Val/")
+    parser.add_argument("--model", type=Path, required=True, help="model folder, changed in place")
+    return parser.parse_args(arguments)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Entry point; 0 when the calibration is written, 2 with one sentence when it cannot be."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+    parsed = parse_arguments(arguments)
+    try:
+        calibration = calibrate_folder(parsed.model, parsed.data)
+    except (ModelFolderError, DatasetError, CalibrationError, EngineError) as error:
+        print(f"trainer.calibrate: {error}", file=sys.stderr)
+        return 2
+    logger.info("%s", calibration)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

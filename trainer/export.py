@@ -1,0 +1,193 @@
+"""`python -m trainer.export`: a run folder becomes a model folder, `models/<version>/`, calibrated and whole or not at all.
+
+Then `python -m trainer.evaluate --model DIR --write` measures it and writes metrics.json and MODEL_CARD.md into it.
+"""
+
+import argparse
+import json
+import logging
+import os
+import shutil
+import sys
+import tempfile
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from trainer.calibrate import CalibrationError, calibrate_folder
+from trainer.labels import DatasetError
+from trainer.parts import HELD_OUT_FILES, TRAINING_FILES
+from trainer.run import RECIPE
+from trainer.run import WEIGHTS as RUN_WEIGHTS
+from trainer.runtime import bundle
+from trainer.runtime.decision import Calibration
+from trainer.runtime.engine import EngineError
+from trainer.runtime.network import BrainTumorClassifier
+
+logger = logging.getLogger("trainer.export")
+
+OUTPUT_NAMES = ("class_logits", "features", "box_logits", "box_distances", "centreness_logits")
+
+
+class ExportError(Exception):
+    """The run folder cannot be exported; the message says why."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a run folder holds: its recipe, and its weights as exported (kernels in half precision)."""
+
+    folder: Path
+    recipe: dict[str, object]
+    weights: dict[str, Tensor]
+
+    @property
+    def input_size(self) -> int:
+        """Side of the network input, pixels."""
+        return int(str(self.recipe["size"]))
+
+
+def in_half_precision(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Kernels and matrices as float16; vectors (batch norm, biases) stay float32: they are small and steer everything."""
+    return {
+        name: tensor.half() if tensor.is_floating_point() and tensor.ndim > 1 else tensor
+        for name, tensor in weights.items()
+    }
+
+
+def read_run(folder: Path) -> Run:
+    """Read recipe and weights of a run folder.
+
+    Raises:
+        ExportError: a file is missing or broken.
+    """
+    for name in (RECIPE, RUN_WEIGHTS, TRAINING_FILES, HELD_OUT_FILES):
+        if not (folder / name).is_file():
+            raise ExportError(f"{folder} is no finished run: {name} is missing (python -m trainer.fit --run {folder}).")
+    try:
+        recipe = json.loads((folder / RECIPE).read_text())
+        weights = load_file(folder / RUN_WEIGHTS)
+    except (ValueError, SafetensorError) as error:
+        raise ExportError(f"{folder} holds a broken file: {error}.") from error
+    return Run(folder, recipe, in_half_precision(weights))
+
+
+def build_network(weights: dict[str, Tensor]) -> BrainTumorClassifier:
+    """The network in float32 with the exported (rounded) weights, ready for inference.
+
+    Raises:
+        ExportError: the weights are not this version's network.
+    """
+    network = BrainTumorClassifier().eval()
+    try:
+        network.load_state_dict({name: t.float() if t.is_floating_point() else t for name, t in weights.items()})
+    except RuntimeError as error:
+        raise ExportError(f"the weights do not fit this version's network: {error}") from error
+    return network
+
+
+def write_graph(network: BrainTumorClassifier, size: int, path: Path) -> None:
+    """Write the OpenVINO graph, batch of any length, constants in half precision."""
+    import openvino
+
+    with warnings.catch_warnings(), torch.inference_mode():
+        # tracing warns about the Python numbers of the pyramid's shapes: they are constants of the input size
+        warnings.simplefilter("ignore", torch.jit.TracerWarning)
+        warnings.simplefilter("ignore", DeprecationWarning)
+        graph = openvino.convert_model(
+            network, input=[("images", [-1, 1, size, size])], example_input=torch.zeros(2, 1, size, size)
+        )
+    for output, name in zip(graph.outputs, OUTPUT_NAMES, strict=True):
+        output.get_tensor().set_names({name})
+    path.parent.mkdir(parents=True, exist_ok=True)
+    openvino.save_model(graph, path, compress_to_fp16=True)
+
+
+def fill_folder(folder: Path, run: Run, version: str, flip_tta: bool, data: Path) -> Calibration:
+    """Write every file of a model folder; the calibration is fitted through the exported graph itself.
+
+    Raises:
+        DatasetError, CalibrationError: the held-out images are not there, or too few.
+    """
+    save_file(run.weights, folder / bundle.WEIGHTS)
+    write_graph(build_network(run.weights), run.input_size, folder / bundle.GRAPH)
+    shutil.copyfile(run.folder / TRAINING_FILES, folder / bundle.TRAINING_FILES)
+    shutil.copyfile(run.folder / HELD_OUT_FILES, folder / bundle.HELD_OUT_FILES)
+    bundle.write_calibration(folder, Calibration())  # a neutral one, so that the folder can be loaded and measured
+    bundle.write_manifest(folder, version, run.input_size, flip_tta, run.recipe)
+    return calibrate_folder(folder, data)
+
+
+def default_version(run_folder: Path) -> str:
+    """Name of the run and first digits of its weights' sum: the same run gives the same version."""
+    return f"{run_folder.resolve().name}-{bundle.file_sha256(run_folder / RUN_WEIGHTS)[:8]}"
+
+
+def export(
+    run_folder: Path, data: Path, out: Path | None = None, version: str | None = None, flip_tta: bool = False
+) -> Path:
+    """Make the model folder of a run; nothing is left behind when a step fails.
+
+    Args:
+        run_folder: what `trainer.fit` wrote.
+        data: the data folder of that run, for its held-out images.
+        out: the new model folder, `models/<version>` by default.
+        version: as reports will name it, by default from the run's name and weights.
+        flip_tta: look at every image twice.
+
+    Returns:
+        The model folder.
+
+    Raises:
+        ExportError: the run is not whole, or the model folder exists.
+        DatasetError, CalibrationError: the held-out images are not there, or too few.
+    """
+    run = read_run(run_folder)
+    version = version or (out.name if out is not None else default_version(run_folder))
+    out = out or Path("models") / version
+    if out.exists():
+        raise ExportError(f"{out} exists: remove it, or choose another --out or --version.")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    partial = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
+    try:
+        calibration = fill_folder(partial, run, version, flip_tta, data)
+        partial.chmod(0o755)  # mkdtemp's folders are private, a model is not
+        os.rename(partial, out)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    logger.info("%s", calibration)
+    return out
+
+
+def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """The command line of `python -m trainer.export`."""
+    parser = argparse.ArgumentParser(prog="python -m trainer.export", description=__doc__)
+    parser.add_argument("--run", type=Path, required=True, help="run folder of trainer.fit")
+    parser.add_argument("--data", type=Path, default=Path("dataset"), help="folder with Train/ and Val/")
+    parser.add_argument("--out", type=Path, help="model folder to write (default models/VERSION)")
+    parser.add_argument("--version", help="name of the model (default: from the run's name and weights)")
+    parser.add_argument("--flip-tta", action="store_true", help="the model looks at every image twice")
+    return parser.parse_args(arguments)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Entry point; 0 when the model folder is written, 2 with one sentence when it cannot be."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+    parsed = parse_arguments(arguments)
+    try:
+        out = export(parsed.run, parsed.data, parsed.out, parsed.version, parsed.flip_tta)
+    except (ExportError, DatasetError, CalibrationError, EngineError, bundle.ModelFolderError) as error:
+        print(f"trainer.export: {error}", file=sys.stderr)
+        return 2
+    logger.info("written to %s; next: python -m trainer.evaluate --data %s --model %s --write", out, parsed.data, out)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

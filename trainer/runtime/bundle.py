@@ -1,0 +1,212 @@
+"""A model is a folder, `models/<version>/`: what stands in it, written by `trainer.export`, read and checked here."""
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from trainer.runtime.decision import Calibration
+from trainer.runtime.records import CLASSES
+
+SCHEMA = 1
+MANIFEST = "model.json"
+WEIGHTS = "model.safetensors"
+GRAPH = "openvino/model.xml"
+GRAPH_WEIGHTS = "openvino/model.bin"
+CALIBRATION = "calibration.json"
+TRAINING_FILES = "training-files.csv"
+HELD_OUT_FILES = "held-out-files.csv"
+METRICS = "metrics.json"
+MODEL_CARD = "MODEL_CARD.md"
+SUMMED_FILES = (WEIGHTS, GRAPH, GRAPH_WEIGHTS, CALIBRATION, TRAINING_FILES, HELD_OUT_FILES)
+"""Files whose sums model.json holds. The metrics come later and name the weights they were measured with."""
+
+
+class ModelFolderError(Exception):
+    """A model folder that cannot be used: one sentence saying which file is wrong and how."""
+
+
+@dataclass(frozen=True)
+class PublishedMetrics:
+    """How good the model was found to be on Val, for reports; from metrics.json.
+
+    Attributes:
+        accuracy: share of right answers, 0..1.
+        accuracy_ci95: its 95 % interval (Wilson).
+        map50_tumour: mean average precision of the tumour boxes at IoU 0.5; `None` where no box was measured.
+        images: number of images it was measured on.
+    """
+
+    accuracy: float
+    accuracy_ci95: tuple[float, float]
+    map50_tumour: float | None
+    images: int
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """model.json: what the model is. `files` are sums by name, `recipe` is the training recipe as it was written."""
+
+    version: str
+    input_size: int
+    flip_tta: bool
+    files: Mapping[str, str]
+    recipe: Mapping[str, object]
+
+
+def file_sha256(path: Path) -> str:
+    """Hex digest of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def write_json(path: Path, value: object) -> None:
+    """Write `value` beside `path` and rename, so that no reader sees half of it."""
+    temporary = path.with_name(f".{path.name}.part")
+    temporary.write_text(json.dumps(value, indent=2, allow_nan=False) + "\n")
+    os.replace(temporary, path)
+
+
+def write_manifest(folder: Path, version: str, input_size: int, flip_tta: bool, recipe: Mapping[str, object]) -> None:
+    """Write model.json with the sums of the files as they are now."""
+    sums = {name: file_sha256(folder / name) for name in SUMMED_FILES}
+    manifest = {"schema": SCHEMA, "version": version, "input_size": input_size, "classes": list(CLASSES)}
+    write_json(folder / MANIFEST, manifest | {"flip_tta": flip_tta, "recipe": dict(recipe), "files": sums})
+
+
+def write_calibration(folder: Path, calibration: Calibration) -> None:
+    """Write calibration.json."""
+    write_json(folder / CALIBRATION, asdict(calibration))
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(path.read_text())
+    except FileNotFoundError as error:
+        raise ModelFolderError(f"{path.parent} is no model folder: {path.name} is missing.") from error
+    except (OSError, ValueError) as error:
+        raise ModelFolderError(f"{path} cannot be read: {error}.") from error
+    if not isinstance(value, dict):
+        raise ModelFolderError(f"{path} is not a JSON object.")
+    return value
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """Read model.json.
+
+    Raises:
+        ModelFolderError: it is missing, broken, of a later schema or of other classes.
+    """
+    path = folder / MANIFEST
+    found = _read_json(path)
+    if found.get("schema") != SCHEMA:
+        raise ModelFolderError(
+            f"{path} has schema {found.get('schema')!r} and this version reads schema {SCHEMA}: "
+            "update the program or choose another model."
+        )
+    if found.get("classes") != list(CLASSES):
+        raise ModelFolderError(f"{path} names the classes {found.get('classes')!r} instead of {list(CLASSES)}.")
+    try:
+        manifest = Manifest(
+            str(found["version"]),
+            int(found["input_size"]),
+            bool(found["flip_tta"]),
+            {str(name): str(digest) for name, digest in found["files"].items()},
+            dict(found["recipe"]),
+        )
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise ModelFolderError(f"{path} is not complete: {error!r}.") from error
+    if manifest.input_size <= 0 or manifest.input_size % 32:
+        raise ModelFolderError(f"{path} has input_size {manifest.input_size}, which is not a multiple of 32.")
+    return manifest
+
+
+def _check_sums(folder: Path, files: Mapping[str, str]) -> None:
+    for name in SUMMED_FILES:
+        if name not in files:
+            raise ModelFolderError(f"{folder / MANIFEST} holds no sum of {name}.")
+        try:
+            digest = file_sha256(folder / name)
+        except OSError as error:
+            raise ModelFolderError(f"{folder / name} cannot be read: {error.strerror}.") from error
+        if digest != files[name]:
+            raise ModelFolderError(
+                f"{folder / name} is not the file {MANIFEST} was written for (sha256 {digest[:12]}… instead of "
+                f"{files[name][:12]}…): copy the model folder again."
+            )
+
+
+def read_calibration(folder: Path) -> Calibration:
+    """Read calibration.json.
+
+    Raises:
+        ModelFolderError: it is missing or not a calibration.
+    """
+    try:
+        return Calibration(**_read_json(folder / CALIBRATION))
+    except (TypeError, ValueError) as error:
+        raise ModelFolderError(f"{folder / CALIBRATION} is not a calibration: {error}.") from error
+
+
+def _read_metrics(folder: Path, weights_sha256: str) -> PublishedMetrics | None:
+    """The published figures; `None` before `trainer.evaluate --write`, or when they are of other weights."""
+    if not (folder / METRICS).is_file():
+        return None
+    found = _read_json(folder / METRICS)
+    try:
+        if found["weights_sha256"] != weights_sha256:
+            return None
+        val = found["val"]
+        low, high = (float(bound) for bound in val["accuracy_ci95"])
+        map50 = val["map50_tumour"]
+        return PublishedMetrics(
+            float(val["accuracy"]), (low, high), None if map50 is None else float(map50), int(val["images"])
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise ModelFolderError(f"{folder / METRICS} is not complete: {error!r}.") from error
+
+
+@dataclass(frozen=True)
+class ModelBundle:
+    """A checked model folder.
+
+    Attributes:
+        folder: where it is.
+        version: as reports name it.
+        input_size: side of the network's square input, pixels.
+        flip_tta: look at every image a second time, mirrored, and average.
+        calibration: evidence to probabilities, and thresholds.
+        weights_sha256: of model.safetensors.
+        metrics: how good it was found to be; `None` when that was never measured.
+    """
+
+    folder: Path
+    version: str
+    input_size: int
+    flip_tta: bool
+    calibration: Calibration
+    weights_sha256: str
+    metrics: PublishedMetrics | None
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Read a model folder and check every sum.
+
+        Raises:
+            ModelFolderError: a file is missing, broken, of another sum or of a later schema.
+        """
+        manifest = read_manifest(folder)
+        _check_sums(folder, manifest.files)
+        weights_sha256 = manifest.files[WEIGHTS]
+        return cls(
+            folder,
+            manifest.version,
+            manifest.input_size,
+            manifest.flip_tta,
+            read_calibration(folder),
+            weights_sha256,
+            _read_metrics(folder, weights_sha256),
+        )

@@ -1,0 +1,190 @@
+"""The answer for one slice, from the network's boxes and class logits: one pure function, `decide`.
+
+The lesions lead, the global classifier is the second opinion (DESIGN.md, decision 3): it learns sequences and skulls
+and fails on other hospitals' images, the box head does not. So the classifier's say is bounded (`CLASSIFIER_LIMIT`),
+and `trainer.calibrate` never gives it more weight than the boxes in "tumour or not".
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+
+import numpy as np
+import numpy.typing as npt
+
+from trainer.runtime.records import (
+    CLASSES,
+    LESION_CLASSES,
+    NO_TUMOR_INDEX,
+    Box,
+    Detections,
+    FloatArray,
+    SlicePrediction,
+    TumorClass,
+)
+
+EVIDENCE_FLOOR = 0.02
+"""Boxes scored lower say nothing; an image without any box counts as if it had one of this score."""
+CLASSIFIER_LIMIT = 4.0
+"""The classifier's log-odds count up to this (98 %), so that its confident mistakes cannot drown a lesion."""
+NO_BOXES = 1.01
+"""`box_threshold` of a model that was trained without boxes: no score reaches it."""
+
+_TUMOR_INDICES = [CLASSES.index(label) for label in LESION_CLASSES]
+_Float64Array = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """How evidence becomes probabilities, and the thresholds; fitted by `trainer.calibrate`, kept in calibration.json.
+
+    Attributes:
+        class_temperature: divides the class logits, so that the classifier's own probabilities are honest.
+        box_weight: of the best box's log-odds in "tumour or not".
+        classifier_weight: of the classifier's log-odds in the same.
+        tumor_bias: log-odds added to both.
+        kind_box_weight: of the best box scores of each kind in "which tumour".
+        kind_classifier_weight: of the classifier in the same.
+        box_threshold: boxes scored at or above are drawn.
+        urgent_threshold: P(tumour) from which a slice is urgent: the triage operating point.
+        low_margin: a smaller lead of the first over the second probability asks for review.
+        disagreement: probability the classifier must give another answer to count as a disagreement.
+    """
+
+    class_temperature: float = 1.0
+    box_weight: float = 1.0
+    classifier_weight: float = 0.5
+    tumor_bias: float = 1.0
+    kind_box_weight: float = 1.0
+    kind_classifier_weight: float = 0.5
+    box_threshold: float = 0.3
+    urgent_threshold: float = 0.5
+    low_margin: float = 0.2
+    disagreement: float = 0.7
+
+    def __post_init__(self) -> None:
+        values = [getattr(self, field.name) for field in fields(self)]
+        if not all(isinstance(value, float | int) and math.isfinite(value) for value in values):
+            raise ValueError("every value of a calibration is a finite number")
+        if self.class_temperature <= 0 or min(values[1:3] + values[4:6]) < 0:
+            raise ValueError("the temperature of a calibration is positive, its weights are not negative")
+
+    @property
+    def draws_boxes(self) -> bool:
+        """Whether the model was trained to box lesions."""
+        return self.box_threshold < NO_BOXES
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What boxes and classifier say about one slice, each on its own.
+
+    Attributes:
+        box: log-odds of the best lesion box.
+        classifier: log-odds of tumour, within plus and minus `CLASSIFIER_LIMIT`.
+        box_kinds: `(3,)` log of the best score of each of `LESION_CLASSES`.
+        classifier_kinds: `(3,)` log-probability of each, given a tumour, at least `-CLASSIFIER_LIMIT`.
+        classifier_probabilities: `(4,)` order of `CLASSES`.
+    """
+
+    box: float
+    classifier: float
+    box_kinds: _Float64Array
+    classifier_kinds: _Float64Array
+    classifier_probabilities: _Float64Array
+
+
+def _softmax(x: _Float64Array) -> _Float64Array:
+    powers = np.exp(x - x.max())
+    return np.asarray(powers / powers.sum(), np.float64)
+
+
+def log_odds(probability: float) -> float:
+    """Log-odds of a probability strictly within 0 and 1."""
+    return math.log(probability / (1 - probability))
+
+
+def sigmoid(x: float) -> float:
+    """Probability of log-odds."""
+    return 1 / (1 + math.exp(-x)) if x >= 0 else math.exp(x) / (1 + math.exp(x))
+
+
+def weigh(class_logits: FloatArray, detections: Detections, class_temperature: float) -> Evidence:
+    """Evidence from the class logits `(4,)` and the detections of one slice."""
+    probabilities = _softmax(class_logits.astype(np.float64) / class_temperature)
+    tumor = float(np.clip(probabilities[_TUMOR_INDICES].sum(), 1e-9, 1 - 1e-9))
+    kinds = np.log(probabilities[_TUMOR_INDICES] / tumor + 1e-12)
+    best = np.full(len(LESION_CLASSES), EVIDENCE_FLOOR)
+    np.maximum.at(best, detections.labels, detections.scores.astype(np.float64))
+    best = np.minimum(best, 1 - EVIDENCE_FLOOR)
+    return Evidence(
+        box=log_odds(float(best.max())),
+        classifier=max(-CLASSIFIER_LIMIT, min(CLASSIFIER_LIMIT, log_odds(tumor))),
+        box_kinds=np.log(best),
+        classifier_kinds=np.maximum(kinds, -CLASSIFIER_LIMIT),
+        classifier_probabilities=probabilities,
+    )
+
+
+def fuse(evidence: Evidence, calibration: Calibration) -> _Float64Array:
+    """Probabilities `(4,)`, order of `CLASSES`: tumour or not from the weighed log-odds, the kind from a softmax."""
+    tumor = sigmoid(
+        calibration.box_weight * evidence.box
+        + calibration.classifier_weight * evidence.classifier
+        + calibration.tumor_bias
+    )
+    kinds = _softmax(
+        calibration.kind_box_weight * evidence.box_kinds
+        + calibration.kind_classifier_weight * evidence.classifier_kinds
+    )
+    probabilities = np.zeros(len(CLASSES))
+    probabilities[NO_TUMOR_INDEX] = 1 - tumor
+    probabilities[_TUMOR_INDICES] = tumor * kinds
+    return probabilities
+
+
+def decide(class_logits: FloatArray, detections: Detections, calibration: Calibration) -> SlicePrediction:
+    """The model's answer for one slice.
+
+    Boxes are drawn by their own score alone, whatever the answer: one on a "No Tumor" slice is a disagreement, and
+    `classifier_disagrees` sends it to a person.
+
+    Args:
+        class_logits: `(4,)` float32, order of `CLASSES`.
+        detections: all boxes from `EVIDENCE_FLOOR` up, in image pixels.
+        calibration: of the model.
+    """
+    evidence = weigh(class_logits, detections, calibration.class_temperature)
+    boxes = tuple(
+        Box(LESION_CLASSES[label], float(score), (float(x1), float(y1), float(x2), float(y2)))
+        for (x1, y1, x2, y2), score, label in zip(
+            detections.xyxy, detections.scores, detections.labels.tolist(), strict=True
+        )
+        if score >= calibration.box_threshold
+    )
+    return SlicePrediction(
+        tuple(fuse(evidence, calibration).tolist()), tuple(evidence.classifier_probabilities.tolist()), boxes
+    )
+
+
+def is_urgent(prediction: SlicePrediction, calibration: Calibration) -> bool:
+    """Whether P(tumour) is at or above the operating point."""
+    return prediction.tumor_probability >= calibration.urgent_threshold
+
+
+def low_margin(probabilities: Sequence[float], calibration: Calibration) -> bool:
+    """Whether the first of the probabilities (of a slice or of a study) leads the second by too little."""
+    second, first = sorted(probabilities)[-2:]
+    return first - second < calibration.low_margin
+
+
+def classifier_disagrees(prediction: SlicePrediction, calibration: Calibration) -> bool:
+    """Whether the two opinions contradict each other.
+
+    Either the classifier is sure enough of another class than the answer, or a lesion is drawn on "No Tumor".
+    """
+    if prediction.label is TumorClass.NO_TUMOR and prediction.boxes:
+        return True
+    rival = max(range(len(CLASSES)), key=prediction.classifier_probabilities.__getitem__)
+    sure = prediction.classifier_probabilities[rival] >= calibration.disagreement
+    return sure and CLASSES[rival] is not prediction.label

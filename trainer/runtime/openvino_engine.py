@@ -1,0 +1,69 @@
+"""The CPU engine: the exported graph under OpenVINO. Not for direct use, see `trainer.runtime.predictor`.
+
+OpenVINO is imported, and its threads start, only inside `load_engine`: a network that ran before the worker's prefork
+hangs every child for ever (FACTS.md, traps).
+"""
+
+import importlib.util
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from trainer.runtime.bundle import GRAPH, ModelBundle
+from trainer.runtime.engine import EngineError
+from trainer.runtime.records import FloatArray, NetworkOutput
+
+
+def is_available() -> bool:
+    """Whether OpenVINO is installed; does not import it."""
+    return importlib.util.find_spec("openvino") is not None
+
+
+@dataclass(frozen=True)
+class OpenVinoEngine:
+    """A compiled graph; `name` says so on reports."""
+
+    compiled: Any
+    name: str = "openvino"
+
+    def run(self, batch: FloatArray) -> NetworkOutput:
+        """Run `(n, 1, s, s)` float32 in 0..1; the outputs are in the order of `NetworkOutput`."""
+        request = self.compiled.create_infer_request()
+        request.infer([np.ascontiguousarray(batch, np.float32)])
+        # copied: the request's own memory goes with it
+        outputs = [np.array(request.get_output_tensor(index).data, np.float32) for index in range(5)]
+        return NetworkOutput(*outputs)
+
+
+def load_engine(bundle: ModelBundle, threads: int = 0, cache: Path | None = None) -> OpenVinoEngine:
+    """Compile the bundle's graph for this machine's CPU.
+
+    Args:
+        bundle: the model folder.
+        threads: inference threads; 0 leaves the number to OpenVINO (all cores).
+        cache: folder for compiled graphs, which makes the next start faster; `None` for none.
+
+    Raises:
+        EngineError: OpenVINO is not installed, or cannot read the graph.
+    """
+    if not is_available():
+        raise EngineError("OpenVINO is not installed: run `make install`.")
+    import openvino
+
+    core = openvino.Core()
+    # f32: CPUs with AMX would otherwise compute in bf16, and the same scan get another probability there
+    options: dict[str, object] = {
+        "INFERENCE_PRECISION_HINT": "f32",
+        "PERFORMANCE_HINT": "LATENCY",
+        "NUM_STREAMS": 1,
+    }
+    if threads:
+        options["INFERENCE_NUM_THREADS"] = threads
+    if cache is not None:
+        options["CACHE_DIR"] = str(cache)
+    try:
+        return OpenVinoEngine(core.compile_model(bundle.folder / GRAPH, "CPU", options))
+    except RuntimeError as error:
+        raise EngineError(f"OpenVINO cannot load {bundle.folder / GRAPH}: {error}") from error

@@ -1,0 +1,116 @@
+"""The one door to the model: `load_predictor(folder)`, then `predict(images)`.
+
+Nothing is loaded at import time or before `load_predictor` is called, since the worker's processes are forked first
+(FACTS.md, traps): call it in the process that predicts.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+import numpy as np
+
+from trainer.runtime import openvino_engine, torch_engine
+from trainer.runtime.boxes import decode
+from trainer.runtime.bundle import ModelBundle
+from trainer.runtime.decision import EVIDENCE_FLOOR, decide
+from trainer.runtime.engine import Engine
+from trainer.runtime.flip import average_with_mirrored
+from trainer.runtime.preprocess import letterbox, to_batch
+from trainer.runtime.records import Detections, FloatArray, GreyImage, NetworkOutput, SlicePrediction
+
+BATCH_SIZE = 8
+
+
+class EngineName(StrEnum):
+    """What runs the network; `auto` takes torch where it finds a GPU, else OpenVINO."""
+
+    AUTO = "auto"
+    OPENVINO = "openvino"
+    TORCH = "torch"
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What the network says about one image, before any decision.
+
+    Attributes:
+        class_logits: `(4,)` float32, order of `CLASSES`.
+        detections: lesion boxes from a score of `EVIDENCE_FLOOR` up, in image pixels.
+    """
+
+    class_logits: FloatArray
+    detections: Detections
+
+
+class Predictor:
+    """A model ready to read images, in one process."""
+
+    def __init__(self, bundle: ModelBundle, engine: Engine) -> None:
+        self.bundle = bundle
+        self._engine = engine
+
+    @property
+    def engine_name(self) -> str:
+        """`openvino` or `torch`."""
+        return self._engine.name
+
+    def predict(self, images: Sequence[GreyImage], batch_size: int = BATCH_SIZE) -> list[SlicePrediction]:
+        """The model's answers for decoded images `(h, w)` uint8, in the same order.
+
+        Args:
+            images: grey, bright is high, of any sizes.
+            batch_size: images in one pass of the network; bounds the memory.
+
+        Raises:
+            ValueError: an image is not two-dimensional uint8, or empty.
+        """
+        calibration = self.bundle.calibration
+        return [
+            decide(reading.class_logits, reading.detections, calibration) for reading in self.detect(images, batch_size)
+        ]
+
+    def detect(self, images: Sequence[GreyImage], batch_size: int = BATCH_SIZE) -> list[Reading]:
+        """The same without the decision, for calibration and evaluation."""
+        readings: list[Reading] = []
+        for start in range(0, len(images), batch_size):
+            readings.extend(self._read_batch(images[start : start + batch_size]))
+        return readings
+
+    def _read_batch(self, images: Sequence[GreyImage]) -> Iterator[Reading]:
+        for image in images:
+            if image.ndim != 2 or image.dtype != np.uint8 or not image.size:
+                raise ValueError(f"an image is (h, w) uint8, not {image.shape} {image.dtype}")
+        fitted = [letterbox(image, self.bundle.input_size) for image in images]
+        output = self._run(to_batch([square for square, _ in fitted]))
+        for index, (_, box) in enumerate(fitted):
+            yield Reading(output.class_logits[index], decode(output, index, box, EVIDENCE_FLOOR))
+
+    def _run(self, batch: FloatArray) -> NetworkOutput:
+        output = self._engine.run(batch)
+        if not self.bundle.flip_tta:
+            return output
+        return average_with_mirrored(output, self._engine.run(batch[..., ::-1]), self.bundle.input_size)
+
+
+def load_predictor(
+    folder: Path, engine: EngineName = EngineName.AUTO, threads: int = 0, cache: Path | None = None
+) -> Predictor:
+    """Read a model folder and make it ready to run, in the process that calls.
+
+    Args:
+        folder: `models/<version>`.
+        engine: what runs the network.
+        threads: CPU threads of this process; 0 takes all cores.
+        cache: folder for compiled graphs (OpenVINO), `None` for none.
+
+    Raises:
+        ModelFolderError: the folder is broken, or of a later version.
+        EngineError: the engine that was asked for is not installed, or cannot load the model.
+    """
+    bundle = ModelBundle.load(folder)
+    if engine is EngineName.AUTO:
+        engine = EngineName.TORCH if torch_engine.has_gpu() else EngineName.OPENVINO
+    backend = torch_engine if engine is EngineName.TORCH else openvino_engine
+    return Predictor(bundle, backend.load_engine(bundle, threads, cache))

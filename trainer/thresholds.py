@@ -1,0 +1,84 @@
+"""Where the thresholds of `trainer.runtime.decision` stand, chosen on held-out images. No torch."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from trainer.readings import ReadSample
+from trainer.runtime.boxes import iou_matrix
+from trainer.runtime.decision import EVIDENCE_FLOOR
+from trainer.runtime.records import CLASSES, GLAND_CHANNEL, SlicePrediction
+
+SENSITIVITY_TARGET = 0.99
+"""Share of the held-out tumours that the operating point must call urgent."""
+OPERATING_RANGE = (0.1, 0.5)
+"""Bounds of the operating point: above one half a slice answered "tumour" could be routine."""
+REVIEW_BUDGET = 0.05
+"""Share of held-out images that each of the two review rules may send to a person."""
+MARGIN_RANGE = (0.1, 0.5)
+DISAGREEMENT_RANGE = (0.5, 0.95)
+BOX_THRESHOLD_RANGE = (0.15, 0.6)
+MATCH_IOU = 0.5
+
+
+def operating_point(tumor_probabilities: npt.NDArray[np.float64]) -> float:
+    """The highest P(tumour) that still calls `SENSITIVITY_TARGET` of the tumours `(n,)`, within `OPERATING_RANGE`."""
+    missed = int(len(tumor_probabilities) * (1 - SENSITIVITY_TARGET))
+    return float(np.clip(np.sort(tumor_probabilities)[missed], *OPERATING_RANGE))
+
+
+def margin_threshold(probabilities: npt.NDArray[np.float64]) -> float:
+    """The lead of the first over the second of `(n, 4)` that all but `REVIEW_BUDGET` of the images have."""
+    ordered = np.sort(probabilities, 1)
+    return float(np.clip(np.quantile(ordered[:, -1] - ordered[:, -2], REVIEW_BUDGET), *MARGIN_RANGE))
+
+
+def disagreement_threshold(predictions: Sequence[SlicePrediction]) -> float:
+    """How sure a contradicting classifier must be, so that at most `REVIEW_BUDGET` of the images are a disagreement."""
+    rivals = [
+        max(prediction.classifier_probabilities)
+        for prediction in predictions
+        if CLASSES[int(np.argmax(prediction.classifier_probabilities))] is not prediction.label
+    ]
+    allowed = int(len(predictions) * REVIEW_BUDGET)
+    if len(rivals) <= allowed:
+        return DISAGREEMENT_RANGE[0]
+    just_above = sorted(rivals, reverse=True)[allowed] + 1e-6
+    return float(np.clip(just_above, *DISAGREEMENT_RANGE))
+
+
+def _scored_boxes(reads: Sequence[ReadSample]) -> tuple[list[float], list[bool], int]:
+    """Score of every detection, whether it finds a lesion (of any kind) not found by a better one; lesions in all."""
+    scores: list[float] = []
+    hits: list[bool] = []
+    lesions = 0
+    for read in reads:
+        xyxy, channels, complete = read.lesion_boxes()
+        if not complete:
+            continue
+        marked = xyxy[channels != GLAND_CHANNEL]
+        lesions += len(marked)
+        overlaps = iou_matrix(read.reading.detections.xyxy, marked)
+        for row, score in enumerate(read.reading.detections.scores.tolist()):
+            best = int(overlaps[row].argmax()) if len(marked) else 0
+            hit = bool(len(marked) and overlaps[row, best] >= MATCH_IOU)
+            if hit:
+                overlaps[:, best] = 0
+            scores.append(score)
+            hits.append(hit)
+    return scores, hits, lesions
+
+
+def best_box_threshold(reads: Sequence[ReadSample]) -> float:
+    """The drawing threshold with the best F1 (lesion found at IoU 0.5, of any kind), within `BOX_THRESHOLD_RANGE`."""
+    scores, hits, lesions = _scored_boxes(reads)
+    candidates = np.arange(*BOX_THRESHOLD_RANGE, 0.01)
+    score_array, hit_array = np.array(scores + [EVIDENCE_FLOOR]), np.array([*hits, False])
+    f1 = [
+        2 * hit_array[score_array >= threshold].sum() / max(1, (score_array >= threshold).sum() + lesions)
+        for threshold in candidates
+    ]
+    # the middle of all best ones: neighbouring candidates often draw the same boxes
+    best = candidates[np.isclose(f1, max(f1))]
+    return float(best[len(best) // 2])
