@@ -41,7 +41,7 @@ def fit_box(xyxy: Rectangle, source: tuple[float, float], frame: tuple[float, fl
 def place_labels(
     boxes: Sequence[Rectangle], sizes: Sequence[tuple[float, float]], frame: tuple[float, float]
 ) -> list[Rectangle]:
-    """Return a rectangle for each box's label: beside its box, inside the frame, off the other labels where possible.
+    """Return a rectangle for each box's label: beside its box, inside the frame, off the boxes and the other labels.
 
     Args:
         boxes: already in the unit of the frame.
@@ -53,19 +53,25 @@ def place_labels(
     """
     placed: list[Rectangle] = []
     for box, size in zip(boxes, sizes, strict=True):
-        others = [other for other in boxes if other is not box]
-        candidates = _candidates(box, size, frame)
-        placed.append(min(candidates, key=lambda spot: (_overlap(spot, placed), _overlap(spot, others))))
+        near, far = _candidates(box, size, frame)
+        spot = min(near, key=lambda spot: (_overlap(spot, placed), _overlap(spot, boxes)))
+        if _overlap(spot, placed):
+            spot = min([spot, *far], key=lambda spot: (_overlap(spot, placed), _overlap(spot, boxes)))
+        placed.append(spot)
     return placed
 
 
-def _candidates(box: Rectangle, size: tuple[float, float], frame: tuple[float, float]) -> list[Rectangle]:
+def _candidates(
+    box: Rectangle, size: tuple[float, float], frame: tuple[float, float]
+) -> tuple[list[Rectangle], list[Rectangle]]:
+    """Return the places at the box, best first, and a column of places over the whole height."""
     x1, y1, x2, y2 = box
     width, height = size
     spots = [(x1, y1 - height), (x1, y2), (x2 - width, y1 - height), (x2 - width, y2), (x2, y1), (x1 - width, y1)]
     spots += [(x1, y1), (x2 - width, y2 - height)]
-    spots += [(x1, row * height) for row in range(max(1, int(frame[1] / height)))]
-    return [_moved_inside(left, top, size, frame) for left, top in spots]
+    column = [(x1, row * height) for row in range(max(1, int(frame[1] / height)))]
+    near, far = ([_moved_inside(left, top, size, frame) for left, top in places] for places in (spots, column))
+    return near, far
 
 
 def _moved_inside(left: float, top: float, size: tuple[float, float], frame: tuple[float, float]) -> Rectangle:

@@ -6,7 +6,7 @@ report in Latin letters never pays for the Chinese font.
 
 import lzma
 from bisect import bisect_right
-from functools import cache
+from functools import cache, lru_cache
 from importlib import resources
 from io import BytesIO
 from typing import Any, Final
@@ -78,6 +78,7 @@ def load(name: str) -> Any:  # TTFont; untyped upstream
     return font
 
 
+@lru_cache(maxsize=8192)
 def font_for(char: str, *, bold: bool = False) -> str | None:
     """Return the name of the font that prints `char`, `None` when none does. Latin, Greek, Cyrillic have a bold."""
     code = ord(char)

@@ -32,6 +32,7 @@ def render_pdf(content: ReportContent, page_size: PageSize = PageSize.A4) -> byt
 
     Raises:
         ValueError: a key image is no JPEG or has no area, or a time has no time zone.
+        OSError: a key image is a damaged JPEG.
     """
     flow = Flow(page_size.points, header=_HEADER, footer=_FOOTER)
     _compose(flow, content)

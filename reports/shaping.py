@@ -208,10 +208,13 @@ def _pieces(glyphs: list[_Glyph]) -> tuple[Piece, ...]:
 
 def _break(text: str, limit: float, *, last: bool, bold: bool) -> tuple[str, str]:
     """Split off what fits into `limit`; the rest is empty on the last line, which then ends in an ellipsis."""
-    if shape(text, bold=bold).width <= limit:
+    high = 16
+    while high < len(text) and shape(text[:high], bold=bold).width <= limit:
+        high *= 2  # never measure much more than a line: the text may be a thousand times longer
+    if high >= len(text) and shape(text, bold=bold).width <= limit:
         return text, ""
     room = limit - shape(_ELLIPSIS, bold=bold).width if last else limit
-    low, high = 1, len(text)
+    low, high = 1, min(high, len(text))
     while low < high:  # widths grow with the prefix but for joined letters, where a glyph more or less does not matter
         middle = (low + high + 1) // 2
         low, high = (middle, high) if shape(text[:middle], bold=bold).width <= room else (low, middle - 1)

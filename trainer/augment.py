@@ -1,7 +1,7 @@
 """Batch augmentation on the device of the images, boxes moved along; seeded by torch's generator.
 
 Tumour and tumour-free images of the data set come from different sequences and sources, so a network can score well by
-telling those apart. Inversion, gamma, tone curves, noise, blur and reframing take that shortcut away (FACTS.md).
+telling those apart. Inversion, gamma, tone curves, noise, blur and reframing take that shortcut away (docs/data.md).
 """
 
 import math

@@ -16,7 +16,13 @@ from trainer.runtime.records import CLASSES, GLAND_CHANNEL, LESION_CLASSES, Floa
 
 @dataclass(frozen=True)
 class Truth:
-    """One marked box: `label` index into `LESION_CLASSES`, `xyxy` in image pixels, `ignore`: neither right nor wrong."""
+    """One marked box.
+
+    Attributes:
+        label: index into `LESION_CLASSES`.
+        xyxy: `(4,)` float32, image pixels.
+        ignore: a box found here is neither right nor wrong.
+    """
 
     label: int
     xyxy: FloatArray

@@ -113,7 +113,7 @@ class LeakFilter:
 
 
 def without_leakage(train: Sequence[Sample], train_hashes: HashArray, val_hashes: HashArray) -> LeakFilter:
-    """Drop Train images that look like a Val image, then byte-identical repeats within Train (the leak-free protocol of FACTS.md)."""
+    """Drop Train images that look like a Val image, then byte-identical repeats within Train."""
     leaky = looks_like_any(train_hashes, val_hashes)
     seen: set[str] = set()
     keep = np.zeros(len(train), np.bool_)

@@ -1,4 +1,4 @@
-"""`python -m trainer.export`: a run folder becomes a model folder, `models/<version>/`, calibrated and whole or not at all.
+"""`python -m trainer.export`: a run folder becomes a model folder, `models/<version>/`, calibrated, or nothing.
 
 Then `python -m trainer.evaluate --model DIR --write` measures it and writes metrics.json and MODEL_CARD.md into it.
 """
@@ -6,7 +6,6 @@ Then `python -m trainer.evaluate --model DIR --write` measures it and writes met
 import argparse
 import json
 import logging
-import os
 import shutil
 import sys
 import tempfile
@@ -28,7 +27,7 @@ from trainer.run import WEIGHTS as RUN_WEIGHTS
 from trainer.runtime import bundle
 from trainer.runtime.decision import Calibration
 from trainer.runtime.engine import EngineError
-from trainer.runtime.network import BrainTumorClassifier
+from trainer.runtime.folding import inference_network
 
 logger = logging.getLogger("trainer.export")
 
@@ -54,7 +53,7 @@ class Run:
 
 
 def in_half_precision(weights: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Kernels and matrices as float16; vectors (batch norm, biases) stay float32: they are small and steer everything."""
+    """Kernels and matrices as float16; vectors (batch norm, biases) stay float32, being small and touchy."""
     return {
         name: tensor.half() if tensor.is_floating_point() and tensor.ndim > 1 else tensor
         for name, tensor in weights.items()
@@ -78,28 +77,22 @@ def read_run(folder: Path) -> Run:
     return Run(folder, recipe, in_half_precision(weights))
 
 
-def build_network(weights: dict[str, Tensor]) -> BrainTumorClassifier:
-    """The network in float32 with the exported (rounded) weights, ready for inference.
+def write_graph(run: Run, path: Path) -> None:
+    """Write the OpenVINO graph, batch of any length, constants in half precision.
 
     Raises:
         ExportError: the weights are not this version's network.
     """
-    network = BrainTumorClassifier().eval()
-    try:
-        network.load_state_dict({name: t.float() if t.is_floating_point() else t for name, t in weights.items()})
-    except RuntimeError as error:
-        raise ExportError(f"the weights do not fit this version's network: {error}") from error
-    return network
-
-
-def write_graph(network: BrainTumorClassifier, size: int, path: Path) -> None:
-    """Write the OpenVINO graph, batch of any length, constants in half precision."""
     import openvino
 
+    size = run.input_size
+    try:
+        network = inference_network(run.weights)
+    except RuntimeError as error:
+        raise ExportError(f"{run.folder} was trained with another network: {error}") from error
     with warnings.catch_warnings(), torch.inference_mode():
-        # tracing warns about the Python numbers of the pyramid's shapes: they are constants of the input size
-        warnings.simplefilter("ignore", torch.jit.TracerWarning)
-        warnings.simplefilter("ignore", DeprecationWarning)
+        # OpenVINO traces with torch.jit, which warns that it is old
+        warnings.simplefilter("ignore")
         graph = openvino.convert_model(
             network, input=[("images", [-1, 1, size, size])], example_input=torch.zeros(2, 1, size, size)
         )
@@ -116,7 +109,8 @@ def fill_folder(folder: Path, run: Run, version: str, flip_tta: bool, data: Path
         DatasetError, CalibrationError: the held-out images are not there, or too few.
     """
     save_file(run.weights, folder / bundle.WEIGHTS)
-    write_graph(build_network(run.weights), run.input_size, folder / bundle.GRAPH)
+    (folder / bundle.WEIGHTS).chmod(0o644)  # safetensors makes private files; another user's worker reads this one
+    write_graph(run, folder / bundle.GRAPH)
     shutil.copyfile(run.folder / TRAINING_FILES, folder / bundle.TRAINING_FILES)
     shutil.copyfile(run.folder / HELD_OUT_FILES, folder / bundle.HELD_OUT_FILES)
     bundle.write_calibration(folder, Calibration())  # a neutral one, so that the folder can be loaded and measured
@@ -145,7 +139,7 @@ def export(
         The model folder.
 
     Raises:
-        ExportError: the run is not whole, or the model folder exists.
+        ExportError: the run is not whole or not of this version's network, or the model folder exists.
         DatasetError, CalibrationError: the held-out images are not there, or too few.
     """
     run = read_run(run_folder)
@@ -158,7 +152,7 @@ def export(
     try:
         calibration = fill_folder(partial, run, version, flip_tta, data)
         partial.chmod(0o755)  # mkdtemp's folders are private, a model is not
-        os.rename(partial, out)
+        partial.rename(out)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     logger.info("%s", calibration)

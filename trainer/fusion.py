@@ -63,7 +63,7 @@ def fit_tumor(evidence: HeldOutEvidence, tumor: npt.NDArray[np.bool_], boxes: bo
     Each kind of evidence is measured by its gap: how much more of it tumours have than the rest, on average. In these
     units the box weight is held at or above the classifier's, so where both speak with their usual strength and
     contradict each other the boxes win. On images like the training data the classifier alone would do, and a free
-    fit would follow it; on other hospitals' images it fails (FACTS.md).
+    fit would follow it; on other hospitals' images it fails (docs/data.md).
 
     The targets are Platt's (1999), not 0 and 1: held-out images that separate perfectly would make infinite weights.
     """

@@ -1,4 +1,4 @@
-"""The data set's folders and YOLO label files, and what its boxes mean (../shared/FACTS.md, docs/data.md).
+"""The data set's folders and YOLO label files, and what its boxes mean (docs/data.md).
 
 Layout: `{Train,Val}/{Glioma,Meningioma,No Tumor,Pituitary}/{images,labels}`. The folder is the image's class.
 """

@@ -15,7 +15,7 @@ from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components
 
 LOOK_ALIKE_DISTANCE = 4
-"""Bits of 64 by which two hashes may differ and still count as the same picture (FACTS.md)."""
+"""Bits of 64 by which two hashes may differ and still count as the same picture (docs/data.md)."""
 
 HashArray = npt.NDArray[np.uint64]
 

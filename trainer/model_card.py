@@ -1,4 +1,4 @@
-"""MODEL_CARD.md, written from metrics.json, model.json and the file lists of a model folder: no number typed by hand."""
+"""MODEL_CARD.md, written from the other files of a model folder: no number is typed by hand."""
 
 import csv
 import json
@@ -95,7 +95,7 @@ def _leakage(metrics: Figures) -> str:
         return "Whether images the model was trained on look like Val images was not checked: Train was not there.\n"
     if found == 0:
         return (
-            "None of the images the model was trained on looks like a Val image (perceptual hash, mirror images "
+            "None of the images the model was trained on looks like a Val image (perceptual hash, mirror images\n"
             "counted): these are figures of the leak-free protocol.\n"
         )
     return f"**{found} of the images the model was trained on look like a Val image: the figures are too good.**\n"
@@ -127,9 +127,9 @@ def _decision(folder: Path) -> str:
     calibration = read_calibration(folder)
     rows = [[f"`{name}`", f"{value:.4g}"] for name, value in asdict(calibration).items()]
     return (
-        "Fitted on the held-out images (`trainer.calibrate`): in units of what a tumour adds on average, the boxes weigh "
-        "at least as much as the classifier, whose log-odds are bounded at "
-        f"±{CLASSIFIER_LIMIT:g}.\n\n" + _table(["value", ""], rows)
+        "Fitted on the held-out images (`trainer.calibrate`). In units of what a tumour adds on average, the boxes\n"
+        f"weigh at least as much as the classifier, whose log-odds are bounded at ±{CLASSIFIER_LIMIT:g}.\n\n"
+        + _table(["value of `trainer.runtime.decision.Calibration`", ""], rows)
     )
 
 

@@ -15,7 +15,7 @@ _Z95 = 1.959964
 
 @dataclass(frozen=True)
 class ClassScores:
-    """Of one class: precision and recall are 0 where nothing was predicted or present; `images` is how many are of it."""
+    """Of one class; precision and recall are 0 where nothing was predicted or present, `images` are those of it."""
 
     precision: float
     recall: float

@@ -74,7 +74,7 @@ def best_box_threshold(reads: Sequence[ReadSample]) -> float:
     """The drawing threshold with the best F1 (lesion found at IoU 0.5, of any kind), within `BOX_THRESHOLD_RANGE`."""
     scores, hits, lesions = _scored_boxes(reads)
     candidates = np.arange(*BOX_THRESHOLD_RANGE, 0.01)
-    score_array, hit_array = np.array(scores + [EVIDENCE_FLOOR]), np.array([*hits, False])
+    score_array, hit_array = np.array([*scores, EVIDENCE_FLOOR]), np.array([*hits, False])
     f1 = [
         2 * hit_array[score_array >= threshold].sum() / max(1, (score_array >= threshold).sum() + lesions)
         for threshold in candidates

@@ -29,6 +29,11 @@ def test_labels_stay_inside_and_apart() -> None:
     assert not [1 for i, a in enumerate(spots) for b in spots[:i] if overlap(a, b)]
 
 
+def test_a_label_stays_at_its_box_even_over_another_box() -> None:
+    boxes = [(50, 60, 90, 100), (20, 20, 180, 180)]
+    assert place_labels(boxes, [(30, 10)] * 2, (200, 200))[0] == (50, 50, 80, 60)
+
+
 def test_boxes_and_sizes_must_match() -> None:
     with pytest.raises(ValueError, match="zip"):
         place_labels([(0, 0, 1, 1)], [], (10, 10))

@@ -12,7 +12,7 @@ def test_blocks_go_down_until_the_page_is_full() -> None:
     pages = flow()
     for _ in range(4):
         pages.place(spacer(50), gap=10)
-    assert [[top for _, top in page] for page in pages.pages] == [[242.0, 182.0], [222.0, 162.0]]
+    assert [[top for _, top in page] for page in pages.pages] == [[242.0, 182.0, 122.0], [222.0]]
 
 
 def test_a_block_too_high_for_any_page_gets_one_of_its_own() -> None:

@@ -83,7 +83,7 @@ def test_absent_facts_are_left_out() -> None:
         model=ModelFacts("v1", "torch", "cd" * 32),
     )
     text = pdf_text(render_pdf(bare))
-    for absent in ("Born", "Patient ID", "Study date", "Accuracy", "mAP50", "Key image", "mm", "None", "nan"):
+    for absent in ("Born", "Patient ID", "Study date", "Accuracy", "mAP50", "Key image", " mm ", "None", "nan %"):
         assert absent not in text
     for said in ("No patient data", "No lesion was marked.", "No measured quality is recorded", "No input file"):
         assert said in text
@@ -235,6 +235,11 @@ def test_the_name_is_printed_with_ink() -> None:
 def test_a_key_image_that_is_no_jpeg_is_refused(data: bytes) -> None:
     with pytest.raises(ValueError, match="is not a JPEG"):
         render_pdf(report(key_images=(KeyImage(data, 10, 10, "x"),)))
+
+
+def test_a_damaged_key_image_is_refused() -> None:
+    with pytest.raises(OSError, match="truncated"):
+        render_pdf(report(key_images=(KeyImage(jpeg()[:-300], 256, 256, "x"),)))
 
 
 def test_a_key_image_without_area_is_refused() -> None:

@@ -69,7 +69,9 @@ def test_samples_become_reports_on_embedded_defaults(embedded: Deployment, sampl
 def test_ctrl_c_stops_cleanly_and_a_second_start_goes_on(embedded: Deployment) -> None:
     worker = embedded.start()
     worker.process.send_signal(signal.SIGINT)
-    assert worker.process.wait(60) == 0, worker.log.read_text()
+    worker.process.wait(60)  # celery itself ends with 1 after Ctrl-C; `make run` knows that
+    assert "Warm shutdown" in worker.log.read_text()
+    assert "Traceback" not in worker.log.read_text()
     embedded.drop("later.jpg", head_like_jpeg(1))
     embedded.start()
     embedded.wait_until_done(1)

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -67,7 +66,7 @@ def write_json(path: Path, value: object) -> None:
     """Write `value` beside `path` and rename, so that no reader sees half of it."""
     temporary = path.with_name(f".{path.name}.part")
     temporary.write_text(json.dumps(value, indent=2, allow_nan=False) + "\n")
-    os.replace(temporary, path)
+    temporary.replace(path)
 
 
 def write_manifest(folder: Path, version: str, input_size: int, flip_tta: bool, recipe: Mapping[str, object]) -> None:

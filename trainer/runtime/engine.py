@@ -1,5 +1,7 @@
-"""What an engine offers the predictor. `openvino_engine` and `torch_engine` are the two, with the same two functions:
-`is_available()` and `load_engine(bundle, threads, cache)`; neither is for direct use, see `trainer.runtime.predictor`.
+"""What an engine offers the predictor.
+
+`openvino_engine` and `torch_engine` are the two, with the same two functions: `is_available()` and
+`load_engine(bundle, threads, cache)`. Neither is for direct use, see `trainer.runtime.predictor`.
 """
 
 from typing import Protocol

@@ -22,6 +22,10 @@ def _mirror_locations(values: FloatArray, size: int) -> FloatArray:
     return np.concatenate(turned, 1)
 
 
+def _mean(a: FloatArray, b: FloatArray) -> FloatArray:
+    return ((a + b) / 2).astype(np.float32)
+
+
 def average_with_mirrored(plain: NetworkOutput, mirrored: NetworkOutput, size: int) -> NetworkOutput:
     """Average the outputs for a batch and for the same batch mirrored left to right.
 
@@ -29,9 +33,9 @@ def average_with_mirrored(plain: NetworkOutput, mirrored: NetworkOutput, size: i
     """
     distances = _mirror_locations(mirrored.box_distances, size)[..., _MIRRORED_SIDES]
     return NetworkOutput(
-        (plain.class_logits + mirrored.class_logits) / 2,
-        (plain.features + mirrored.features) / 2,
-        (plain.box_logits + _mirror_locations(mirrored.box_logits, size)) / 2,
-        (plain.box_distances + distances) / 2,
-        (plain.centreness_logits + _mirror_locations(mirrored.centreness_logits, size)) / 2,
+        _mean(plain.class_logits, mirrored.class_logits),
+        _mean(plain.features, mirrored.features),
+        _mean(plain.box_logits, _mirror_locations(mirrored.box_logits, size)),
+        _mean(plain.box_distances, distances),
+        _mean(plain.centreness_logits, _mirror_locations(mirrored.centreness_logits, size)),
     )

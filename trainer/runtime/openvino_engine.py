@@ -1,7 +1,7 @@
 """The CPU engine: the exported graph under OpenVINO. Not for direct use, see `trainer.runtime.predictor`.
 
 OpenVINO is imported, and its threads start, only inside `load_engine`: a network that ran before the worker's prefork
-hangs every child for ever (FACTS.md, traps).
+hangs every child for ever (docs/architecture.md).
 """
 
 import importlib.util

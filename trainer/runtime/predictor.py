@@ -1,7 +1,7 @@
 """The one door to the model: `load_predictor(folder)`, then `predict(images)`.
 
 Nothing is loaded at import time or before `load_predictor` is called, since the worker's processes are forked first
-(FACTS.md, traps): call it in the process that predicts.
+(docs/architecture.md): call it in the process that predicts.
 """
 
 from collections.abc import Iterator, Sequence

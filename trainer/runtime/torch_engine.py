@@ -74,18 +74,13 @@ def load_engine(
     import torch
     from safetensors.torch import load_file
 
-    from trainer.runtime.network import BrainTumorClassifier
+    from trainer.runtime.folding import inference_network
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
     if threads and device == "cpu":
         torch.set_num_threads(threads)
-    network = BrainTumorClassifier().eval()
-    weights = {
-        key: value.float() if value.is_floating_point() else value
-        for key, value in load_file(bundle.folder / WEIGHTS).items()
-    }
     try:
-        network.load_state_dict(weights)
+        network = inference_network(load_file(bundle.folder / WEIGHTS))
     except RuntimeError as error:
         raise EngineError(f"{bundle.folder / WEIGHTS} does not fit this version's network: {error}") from error
     network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]

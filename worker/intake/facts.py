@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from pydicom import Dataset
+from pydicom.config import IGNORE
 from pydicom.uid import UID, MediaStorageDirectoryStorage
 
 from worker.intake.elements import integer_of, number_of, text_of, texts_of, uid_of
@@ -58,7 +59,7 @@ class HeaderFacts:
     @property
     def object_name(self) -> str:
         """What the object is, from the standard's own list of SOP classes and never from free text."""
-        name = UID(self.sop_class or "").name
+        name = UID(self.sop_class or "", validation_mode=IGNORE).name  # validation would log what is no UID
         known = name != (self.sop_class or "")
         return f"an object of the class {name}" if known else "a DICOM object of another kind"
 

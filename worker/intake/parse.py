@@ -140,7 +140,7 @@ def _inflated(data: bytes, limits: IntakeLimits) -> bytes:
     meta = _read_file_meta_info(buffer)
     start = buffer.tell()
     if uid_of(meta, "TransferSyntaxUID") != DeflatedExplicitVRLittleEndian:
-        return data
+        return _without_commands(data, start)
     bound = min(limits.max_inflated_bytes, max(limits.inflate_free_bytes, limits.max_inflate_ratio * len(data)))
     stream = zlib.decompressobj(-zlib.MAX_WBITS)
     body = stream.decompress(data[start:], bound + 1)
@@ -152,7 +152,20 @@ def _inflated(data: bytes, limits: IntakeLimits) -> bytes:
     # Same length, padded with NUL as UIDs are (PS3.5 9.1), so that no other byte of the file meta has to move.
     deflated = DeflatedExplicitVRLittleEndian.encode()
     plain = ExplicitVRLittleEndian.encode().ljust(len(deflated), b"\0")
-    return data[:start].replace(deflated, plain) + body
+    return _without_commands(data[:start].replace(deflated, plain) + body, start)
+
+
+def _without_commands(data: bytes, start: int) -> bytes:
+    """Return a file whose data set does not start with group 0000: message headers of the network (PS3.7 6.3).
+
+    pydicom reads such elements without asking `stop_when`, and a run of zero bytes looks like millions of them.
+
+    Raises:
+        RejectedError: `unreadable`.
+    """
+    if data[start : start + 2] == b"\0\0":
+        raise RejectedError(Reason.UNREADABLE, _DAMAGED)
+    return data
 
 
 def _transfer_syntax(dataset: Dataset) -> UID:

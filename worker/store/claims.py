@@ -1,4 +1,4 @@
-"""Taking rows that are due, keeping them, and moving them on: the only way work is handed out (DESIGN, decision 1)."""
+"""Taking rows that are due, keeping them, and moving them on: the only way work is handed out (docs/architecture.md, decision 1)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,6 +9,7 @@ from uuid import uuid4
 from sqlalchemy import ColumnElement, CursorResult, and_, exists, func, or_, select, update
 from sqlalchemy.orm import Session
 
+from worker.domain import StudyKind
 from worker.store.models import Chore, ScanFile, Study
 
 ClaimableTable = type[ScanFile] | type[Study] | type[Chore]
@@ -35,16 +36,22 @@ def is_due(table: ClaimableTable, state: str, now: datetime) -> ColumnElement[bo
     )
 
 
+def _taken_alone(table: ClaimableTable) -> ColumnElement[bool]:
+    tried = table.attempts > 0
+    return or_(tried, Study.kind == StudyKind.DICOM) if table is Study else tried
+
+
 def claim_due(
     session: Session, table: ClaimableTable, state: str, limit: int, now: datetime, lease: timedelta
 ) -> Claim | None:
     """Take up to `limit` due rows, most urgent first, then longest waiting; `None` when nothing is due.
 
-    A row that was tried before is taken alone, so that one poisonous file cannot spend its neighbours' attempts.
+    A row that was tried before is taken alone, so that one poisonous file cannot spend its neighbours' attempts; so is
+    a DICOM study, whose slices fill batches of their own and which idle workers should share.
     Postgres skips rows other workers are taking; on SQLite the transaction already holds the write lock.
     """
     due = (
-        select(table.id, table.attempts)
+        select(table.id, table.attempts, _taken_alone(table).label("alone"))
         .where(is_due(table, state, now))
         .order_by(table.rank, table.waiting_since, table.id)
         .limit(limit)
@@ -54,7 +61,7 @@ def claim_due(
     if not rows:
         return None
     first = rows[0]
-    ids = (first.id,) if first.attempts else tuple(row.id for row in rows if not row.attempts)
+    ids = (first.id,) if first.alone else tuple(row.id for row in rows if not row.alone)
     token = uuid4().hex
     session.execute(
         update(table)

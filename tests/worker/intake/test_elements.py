@@ -92,9 +92,7 @@ def test_numbers(raw_element: RawElement) -> None:
         (b"ISO_IR 999", b"\xc4\xd6", None),
     ],
 )
-def test_names_in_any_character_set(
-    raw_element: RawElement, charset: bytes, name: bytes, expected: str | None
-) -> None:
+def test_names_in_any_character_set(raw_element: RawElement, charset: bytes, name: bytes, expected: str | None) -> None:
     dataset = with_raw(raw_element, 0x00080005, "CS", charset)
     raw_element(0x00100010, "PN", name)(dataset)
     with quiet_pydicom():
@@ -105,7 +103,7 @@ def test_names_in_any_character_set(
 def test_multi_valued_text(raw_element: RawElement) -> None:
     dataset = with_raw(raw_element, 0x0008103E, "LO", b"a\\b")
     assert text_of(dataset, "SeriesDescription") == "a\\b"
-    dataset.ImageType = ["ORIGINAL", " m "]
+    dataset.ImageType = ["ORIGINAL", "M "]
     assert texts_of(dataset, "ImageType") == ("ORIGINAL", "M")
     assert texts_of(dataset, "Modality") == ()
 

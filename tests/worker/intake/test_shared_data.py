@@ -1,0 +1,132 @@
+"""Real and hostile files outside the repository: what the manifest expects, and every known deviation with its reason."""
+
+import csv
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from worker.errors import RejectedError
+from worker.intake import DEFAULT_LIMITS, FileType, extract, file_type, read_instance
+
+from .conftest import SHARED
+
+_PER_FRAME = "enhanced multi-frame objects are refused until they are read frame by frame"
+_NO_UIDS = "no StudyInstanceUID and SeriesInstanceUID: nothing tells which study and series it belongs to"
+
+# file -> (outcome, reason); each is a decision, not an accident
+DEVIATIONS = {
+    "enhanced-multiframe/emri_small.dcm": ("rejected:multiframe", _PER_FRAME),
+    "enhanced-multiframe/emri_small_RLE.dcm": ("rejected:multiframe", _PER_FRAME),
+    "enhanced-multiframe/emri_small_big_endian.dcm": ("rejected:multiframe", _PER_FRAME),
+    "enhanced-multiframe/emri_small_jpeg_2k_lossless.dcm": ("rejected:multiframe", _PER_FRAME),
+    "enhanced-multiframe/emri_small_jpeg_ls_lossless.dcm": ("rejected:multiframe", _PER_FRAME),
+    "enhanced-multiframe/001.dcm": ("rejected:multiframe", _PER_FRAME),
+    "enhanced-multiframe/IM-0001-0170-0001.dcm": ("rejected:multiframe", _PER_FRAME),
+    "mr-not-brain/MR000000.dcm": ("rejected:missing_uid", _NO_UIDS),
+    "mr-odd/decimal_rescale.dcm": ("rejected:missing_uid", _NO_UIDS),
+    "broken/no_meta.dcm": ("rejected:not_an_image", "a stray byte before the first tag: it does not look like DICOM"),
+}
+
+# What the hostile table calls unreadable in one word has finer slugs here.
+_UNREADABLE = frozenset(
+    {
+        "unreadable",
+        "truncated",
+        "not_an_image",
+        "bad_header",
+        "unsupported_syntax",
+        "unsupported_pixels",
+        "no_pixels",
+        "too_large",
+    }
+)
+HOSTILE_REASON_DEVIATIONS = {
+    "pic/fake.heic": "HEIC has no type of its own: neither a picture that is read nor DICOM",
+    "pixels/extreme_signed.dcm": "two grey values are a mask, whatever it shows",
+}
+
+
+def outcome(path: Path, scratch: Path) -> str:
+    try:
+        if file_type(path) is FileType.ZIP:
+            extract(path, scratch, DEFAULT_LIMITS)
+            return "unpacked"
+        read_instance(path, "00" * 32)
+    except RejectedError as error:
+        return f"rejected:{error.reason.value}"
+    return "predicted"
+
+
+def manifest() -> list[tuple[str, str]]:
+    path = SHARED / "dicom" / "MANIFEST.csv"
+    if not path.exists():
+        return []
+    with path.open(encoding="utf-8", newline="") as file:
+        return [(row["file"], row["expected"]) for row in csv.DictReader(file)]
+
+
+@pytest.mark.skipif(not manifest(), reason=f"no shared data at {SHARED}; set TRIAGE_SHARED")
+@pytest.mark.parametrize(("name", "expected"), manifest())
+def test_manifest(name: str, expected: str, tmp_path: Path) -> None:
+    wanted = set(expected.split("|"))
+    if "ignored" in wanted:
+        wanted.add("rejected:not_an_image")
+    found = outcome(SHARED / "dicom" / name, tmp_path)
+    if name in DEVIATIONS:
+        # A deviation that went away must leave the table.
+        assert found == DEVIATIONS[name][0]
+        assert found not in wanted
+    else:
+        assert found in wanted
+
+
+@pytest.fixture(scope="module")
+def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    script = SHARED / "make_hostile.py"
+    dicom = SHARED / "dicom" / "series-t1-axial" / "N2D_0179.dcm"
+    jpeg = next((SHARED / "data" / "kaggle-val").rglob("*.jpg"), None)
+    if not script.exists() or jpeg is None:
+        pytest.skip(f"no shared data at {SHARED}; set TRIAGE_SHARED")
+    folder = tmp_path_factory.mktemp("hostile")
+    command = [sys.executable, "-W", "ignore", script, folder, "--dicom", dicom, "--jpeg", jpeg, "--with-special"]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    return folder
+
+
+def hostile_rows(folder: Path) -> list[dict[str, str]]:
+    """The table without names the inbox never claims and without files that could not be made here."""
+    with (folder / "expected.csv").open(encoding="utf-8", errors="surrogateescape", newline="") as file:
+        rows = list(csv.DictReader(file))
+    ours = (row for row in rows if row["expected"] != "ignore" or row["file"].startswith("special/"))
+    return [row for row in ours if (folder / row["file"]).is_symlink() or (folder / row["file"]).exists()]
+
+
+def disagreement(row: dict[str, str], found: str) -> str | None:
+    """Say where an outcome differs from the table, `None` where it agrees."""
+    refused = found.startswith("rejected:")
+    slug = found.removeprefix("rejected:")
+    agrees = {"accept": found == "predicted", "reject": refused, "ignore": refused, "any": True}[row["expected"]]
+    if not agrees:
+        return f"{row['file']!r}: {found}, expected {row['expected']} {row['reason']}"
+    wanted = row["reason"]
+    same = wanted in {"", "any", slug} or (wanted == "unreadable" and slug in _UNREADABLE)
+    if refused and not same and row["file"] not in HOSTILE_REASON_DEVIATIONS:
+        return f"{row['file']!r}: {slug}, expected {wanted}"
+    return None
+
+
+def test_hostile_inputs(hostile: Path, tmp_path: Path) -> None:
+    rows = hostile_rows(hostile)
+    assert len(rows) > 200
+    complaints = []
+    for row in rows:
+        # Mode 000 means nothing to root.
+        if row["file"] == "special/unreadable.dcm":
+            continue
+        complaint = disagreement(row, outcome(hostile / row["file"], tmp_path))
+        if complaint:
+            complaints.append(complaint)
+    assert complaints == []
+    assert list(tmp_path.iterdir()) == []
