@@ -1,10 +1,11 @@
-"""The network as it is run: batch norms folded into the convolutions before them, kernels in half-precision values.
+"""The network as it is run: batch norms folded into the convolutions before them, parameters in half-precision values.
 
-Both engines start from here, so that they hold the same numbers: OpenVINO folds by itself and stores half precision,
-and kernels rounded before instead of after the folding moved probabilities by up to 0.003. It needs torch.
+Both engines start from here, so that they hold the same numbers: left alone, OpenVINO folds by itself and then stores
+half precision, and rounding before instead of after the folding moved probabilities by up to 0.003. It needs torch.
 """
 
 from collections.abc import Mapping
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +16,7 @@ from trainer.runtime.network import BrainTumorClassifier
 
 def _fold_batch_norms(module: nn.Module) -> None:
     children = list(module.named_children())
-    for (name, child), (next_name, follower) in zip(children, children[1:], strict=False):
+    for (name, child), (next_name, follower) in pairwise(children):
         if isinstance(child, nn.Conv2d) and isinstance(follower, nn.BatchNorm2d):
             setattr(module, name, fuse_conv_bn_eval(child, follower))
             setattr(module, next_name, nn.Identity())
@@ -36,6 +37,5 @@ def inference_network(weights: Mapping[str, Tensor]) -> BrainTumorClassifier:
     )
     _fold_batch_norms(network)
     for parameter in network.parameters():
-        if parameter.ndim > 1:
-            parameter.copy_(parameter.half().float())
+        parameter.copy_(parameter.half().float())
     return network.requires_grad_(False)

@@ -1,4 +1,4 @@
-"""Real and hostile files outside the repository: what the manifest expects, and every known deviation with its reason."""
+"""Real and hostile files outside the repository: what is expected of them, and known deviations with their reasons."""
 
 import csv
 import subprocess

@@ -1,6 +1,7 @@
 """The content decides what a file is."""
 
 import io
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,8 +20,7 @@ def encoded(kind: str) -> bytes:
 def packaged(name: str) -> bytes:
     path = get_testdata_file(name, download=False)
     assert path is not None
-    with open(path, "rb") as file:
-        return file.read(SNIFF_BYTES)
+    return Path(str(path)).read_bytes()[:SNIFF_BYTES]
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "BMP", "TIFF", "WEBP", "GIF"])

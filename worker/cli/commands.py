@@ -1,0 +1,163 @@
+"""The commands and their options; each opens what it needs, asks one module for the answer, and prints it.
+
+Nothing but typer is imported here at the top: no torch, no OpenVINO, no Celery, no database before a command runs.
+"""
+
+import sys
+from collections.abc import Callable
+from importlib.metadata import version
+from io import TextIOWrapper
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from worker.cli.failure import MISUSED, CommandError, SpeakingGroup
+
+if TYPE_CHECKING:
+    from trainer.runtime.predictor import Predictor
+    from worker.settings import Settings
+
+PROGRAM = "python -m worker"
+
+app = typer.Typer(
+    name=PROGRAM,
+    cls=SpeakingGroup,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,  # its tracebacks can show local variables, and those hold patient data
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for scripts instead of a table for people.")]
+StudyId = Annotated[str, typer.Argument(metavar="STUDY", help="The 12 characters by which reports name the study.")]
+
+
+def main() -> None:
+    """Run the command line; names that the terminal cannot show are printed with escapes."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    app(prog_name=PROGRAM)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(version("brain-mri-triage"))
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Triage of brain MR scans: research use only, not a medical device.
+
+    The worker itself is `celery -A worker worker`. Settings are TRIAGE_* environment variables, see docs/settings.md.
+    """
+
+
+@app.command()
+def predict(
+    ctx: typer.Context,
+    paths: Annotated[
+        list[Path], typer.Argument(metavar="PATH...", help="Files, folders (walked through) and zip archives.")
+    ],
+    as_json: AsJson = False,
+) -> None:
+    """Read scans here and now: no database, no broker, no worker.
+
+    With --json one object a line: one for every study (a picture is a study of one) and one for every file that
+    belongs to none because it was rejected. Lines appear as studies finish.
+    """
+    from worker.cli.opening import load_settings
+    from worker.cli.prediction import load_configured_predictor, print_predictions
+
+    settings = load_settings()
+    load: Callable[[Settings], Predictor] = ctx.obj or load_configured_predictor
+    print_predictions(paths, settings, load, as_json=as_json)
+
+
+@app.command()
+def worklist(as_json: AsJson = False) -> None:
+    """List all studies in the order in which people should look at them: urgent first, then longest waiting."""
+    from worker.cli.opening import load_settings, open_database
+    from worker.cli.printing import print_json
+    from worker.cli.tables import print_worklist
+    from worker.cli.worklist import worklist_rows
+
+    settings = load_settings()
+    with open_database(settings) as session:
+        rows = worklist_rows(session, settings.outbox)
+    if as_json:
+        print_json(rows)
+    else:
+        print_worklist(rows)
+
+
+@app.command()
+def status(as_json: AsJson = False) -> None:
+    """Say what is waiting, how full the disk is, which model reads, and whether all is well."""
+    from worker.cli.opening import load_settings
+    from worker.cli.printing import print_json
+    from worker.cli.status import read_status
+    from worker.cli.tables import print_status
+
+    found = read_status(load_settings())
+    if as_json:
+        print_json(found)
+    else:
+        print_status(found)
+
+
+@app.command()
+def show(study: StudyId, as_json: AsJson = False) -> None:
+    """Show one study: files, series, predictions, findings, reports, and what happened when."""
+    from worker.cli.details import read_details
+    from worker.cli.opening import load_settings, open_database
+    from worker.cli.printing import print_json
+    from worker.cli.tables import print_details
+
+    settings = load_settings()
+    with open_database(settings) as session:
+        details = read_details(session, study, settings.outbox)
+    if details is None:
+        raise CommandError(f"There is no study {study!r}; `{PROGRAM} worklist` lists those there are.")
+    if as_json:
+        print_json(details)
+    else:
+        print_details(details)
+
+
+@app.command()
+def retry(
+    study: Annotated[str | None, typer.Argument(metavar="[STUDY]", help="One study, by the id its row shows.")] = None,
+    failed: Annotated[bool, typer.Option("--failed", help="All failed studies.")] = False,
+) -> None:
+    """Let failed studies be read again: a running worker takes them up within seconds, or the next one that starts."""
+    from worker.cli.opening import load_settings, open_database
+    from worker.cli.retry import retry_failed, retry_one
+
+    if (study is None) is not failed:
+        raise CommandError("Name either one STUDY or --failed.", MISUSED)
+    with open_database(load_settings()) as session:
+        count = retry_failed(session) if study is None else retry_one(session, study)
+    typer.echo(f"{count} {'study is' if count == 1 else 'studies are'} due to be read again.")
+
+
+@app.command()
+def health(
+    queues: Annotated[
+        str | None, typer.Option("--queues", "-Q", help="Judge the work of these queues only, as for a worker's -Q.")
+    ] = None,
+) -> None:
+    """Exit 0 when database and broker answer, the disk has room and work gets done; else 1 with a sentence."""
+    from worker.cli.health import check_health, queues_named
+    from worker.cli.opening import load_settings
+
+    reasons = check_health(load_settings(), queues_named(queues))
+    if reasons:
+        raise CommandError(" ".join(reasons))
+    typer.echo("Healthy: database and broker answer and no work is stuck.")

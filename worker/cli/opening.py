@@ -1,0 +1,84 @@
+"""Opening what commands need, with a sentence for everything that people can mend."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+from sqlalchemy import URL, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+from sqlalchemy.orm import Session
+
+from worker.cli.failure import MISUSED, CommandError
+from worker.settings import Settings
+from worker.store.session import open_engine, session_factory
+
+MISSING_TABLE = ("no such table", "no such column", "does not exist")
+"""What SQLite and Postgres say of a schema that is not there, or of another version."""
+
+
+def load_settings() -> Settings:
+    """Read and check the settings.
+
+    Raises:
+        CommandError: one sentence for each setting that is wrong; exit code 2.
+    """
+    try:
+        return Settings()
+    except ValidationError as error:
+        raise CommandError("\n".join(_sentence(wrong) for wrong in error.errors()), MISUSED) from None
+
+
+def _sentence(wrong: ErrorDetails) -> str:
+    message = wrong["msg"].removeprefix("Value error, ")
+    if not wrong["loc"]:
+        return f"{message}."
+    name = f"TRIAGE_{wrong['loc'][0]}".upper()
+    given = "" if name.endswith(("_URL", "_FILE")) else f" (it is {str(wrong['input'])!r})"  # a URL may hold a password
+    return f"{name}: {message[:1].lower()}{message[1:]}{given}; see docs/settings.md."
+
+
+@contextmanager
+def open_database(settings: Settings) -> Iterator[Session]:
+    """One transaction on the configured database, which must be there already.
+
+    Raises:
+        CommandError: it is missing, does not answer, or has another schema.
+    """
+    url = _database_url(settings)
+    if url.get_backend_name() == "sqlite":
+        _check_file(settings, url)
+    try:
+        with session_factory(open_engine(url.render_as_string(hide_password=False))).begin() as session:
+            yield session
+    except (NoSuchModuleError, ModuleNotFoundError) as error:
+        raise CommandError(f"TRIAGE_DATABASE_URL asks for a driver that is not installed: {error}.", MISUSED) from None
+    except DBAPIError as error:
+        raise CommandError(_database_sentence(settings, error)) from None
+
+
+def _database_url(settings: Settings) -> URL:
+    try:
+        return make_url(settings.resolved_database_url)
+    except OSError as error:
+        raise CommandError(f"TRIAGE_DATABASE_PASSWORD_FILE cannot be read: {error.strerror}.", MISUSED) from None
+    except ArgumentError:
+        raise CommandError("TRIAGE_DATABASE_URL is not a database URL; see docs/settings.md.", MISUSED) from None
+
+
+def _check_file(settings: Settings, url: URL) -> None:
+    """Refuse to go on without the file: opening SQLite would make an empty one."""
+    if url.database and not Path(url.database).is_file():
+        raise CommandError(
+            f"There is no database at {url.database}. TRIAGE_HOME is {settings.home}: "
+            "set it to the worker's folder, or start the worker once, which makes it."
+        )
+
+
+def _database_sentence(settings: Settings, error: DBAPIError) -> str:
+    said = str(error.orig).strip().partition("\n")[0]
+    if any(words in said for words in MISSING_TABLE):
+        return f"The database has another schema ({said}): start the worker of this version once, which migrates it."
+    where = "TRIAGE_DATABASE_URL" if settings.database_url else f"TRIAGE_HOME {settings.home}"
+    return f"The database does not answer: {said} (see {where})."
