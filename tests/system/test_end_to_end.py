@@ -123,7 +123,7 @@ def test_bad_input_is_kept_with_its_reason_and_blocks_nothing(embedded: Deployme
         "text.jpg": (b"this is not a picture\n" * 40, "not_an_image"),
         "cut.jpg": (good_jpeg[: len(good_jpeg) // 2], "truncated"),
         "cut.dcm": (good_dicom[:-1000], "truncated"),
-        "empty.png": (b"", "unreadable"),
+        "empty.png": (b"", "truncated"),
         "bomb.png": (bomb.getvalue(), "too_large"),
         'quote"s and\nnewline 🧠.jpg': (b"neither is this", "not_an_image"),
     }

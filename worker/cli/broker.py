@@ -1,8 +1,13 @@
 """Queue lengths, as the broker sees them: bells not heard yet, not the amount of work."""
 
+from typing import TYPE_CHECKING
+
 from worker.cli.failure import MISUSED, CommandError
 from worker.pipeline import Queue
 from worker.settings import Settings
+
+if TYPE_CHECKING:
+    from kombu import Connection
 
 ANSWER_SECONDS = 3
 
@@ -34,14 +39,22 @@ def _of_server(url: str) -> dict[str, int] | None:
 
     options = {"socket_timeout": ANSWER_SECONDS, "socket_connect_timeout": ANSWER_SECONDS}
     try:
-        with Connection(url, connect_timeout=ANSWER_SECONDS, transport_options=options) as connection:
-            connection.ensure_connection(max_retries=1, timeout=ANSWER_SECONDS)
-            return {queue.value: _length(connection, queue) for queue in Queue}
-    except (KombuError, OSError):
-        return None
+        connection = Connection(url, connect_timeout=ANSWER_SECONDS, transport_options=options)
+        expected = (KombuError, *connection.connection_errors)
     except (KeyError, ValueError, ImportError):
         raise CommandError("TRIAGE_BROKER_URL is not a broker URL; see docs/settings.md.", MISUSED) from None
+    with connection:
+        try:
+            connection.ensure_connection(max_retries=1, timeout=ANSWER_SECONDS)
+            return {queue.value: _length(connection, queue) for queue in Queue}
+        except expected:
+            return None
 
 
-def _length(connection: object, queue: Queue) -> int:
-    raise NotImplementedError
+def _length(connection: "Connection", queue: Queue) -> int:
+    """Declare passively: nothing is made. A queue nobody has used yet, or an empty list of Redis, is not found."""
+    try:
+        with connection.channel() as channel:
+            return int(channel.queue_declare(queue.value, passive=True).message_count)
+    except connection.channel_errors:
+        return 0

@@ -18,7 +18,7 @@ from worker.intake.select import refuse
 from worker.intake.voi import render
 
 _STUDY_UID_TAG = 0x0020000D
-# Identification comes first in a header and thumbnails in it rarely exceed some kilobytes.
+# Tags ascend (PS3.5 7.1): groups 0008 to 0018 lie before it, pixels far behind.
 _IDENTIFICATION_BYTES = 4 * MIB
 
 # An acquired slice has noise: even a scout of low signal shows two dozen values. Fewer are a mask or a label map.

@@ -12,7 +12,7 @@ from worker.intake.facts import HeaderFacts
 _SEXES = frozenset({"M", "F", "O"})
 _AGE = re.compile(r"[0-9]{3}[DWMY]", re.ASCII)
 
-# The field of view of a head scan over 64 pixels is below 10 mm a pixel; a wrong unit would be 1,000 times as large.
+# A head in 64 pixels has some 4 mm a pixel; micrometres taken for millimetres are 1,000 times too large.
 _MAX_SPACING_MM = 100.0
 # Cosines are written with six digits; a larger deviation means that they are something else.
 _COSINE_TOLERANCE = 1e-2

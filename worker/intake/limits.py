@@ -11,19 +11,17 @@ class IntakeLimits:
     """Bounds that are checked before memory is allocated for an input.
 
     Attributes:
-        max_file_bytes: largest single file that is read into memory. A single-frame MR is below 1 MiB and an Enhanced
-            MR of a whole series below 300 MiB.
-        max_pixels: rows times columns of one picture. A 4K screenshot has 8 million; under Pillow's own limits an
-            81-million-pixel bomb decodes to 243 MB.
-        min_side_px: shortest side that is read. Below it no lesion the model was trained on can be told from noise.
+        max_file_bytes: largest single file that is read into memory: 1,000 frames of 512 × 512 pixels of 16 bits.
+        max_pixels: rows times columns of one picture. A 4K screenshot has 8 million; Pillow's own limits let 81 million
+            pixels through, 243 MB as RGB.
+        min_side_px: shortest side that is read. The smallest matrix of real head scans in our test data has 64.
         max_frames: claimed NumberOfFrames of a DICOM object.
         max_inflated_bytes: bytes a deflated DICOM data set may inflate to (PS3.5 A.5).
-        max_inflate_ratio: inflated bytes per deflated byte above `inflate_free_bytes`; MR pixels deflate about 2:1,
-            black borders included below 20:1.
+        max_inflate_ratio: inflated bytes per deflated byte above `inflate_free_bytes`; 117 real MR files deflate
+            3:1 in the median and 98:1 at most, an empty mask.
         inflate_free_bytes: below this size no ratio is looked at, for archives and deflated DICOM alike.
-        max_elements: top-level elements of a DICOM header; the largest standard objects have some hundreds, a run of
-            zero bytes reads as one element in eight bytes.
-        max_archive_entries: entries of one archive; a large multi-series study has about 5,000.
+        max_elements: top-level elements of a DICOM header; a run of zero bytes reads as one element in eight bytes.
+        max_archive_entries: entries of one archive, folders included.
         max_archive_bytes: bytes of the archive file itself, and of its entries unpacked, each.
         max_archive_ratio: unpacked bytes per byte of the archive above `inflate_free_bytes`.
     """

@@ -51,7 +51,8 @@ def read_instance(path: Path, sha256: str, limits: IntakeLimits = DEFAULT_LIMITS
 def study_uid_of_rejected(path: Path, limits: IntakeLimits = DEFAULT_LIMITS) -> str | None:
     """Return the StudyInstanceUID of a refused file, so that it is listed with its study; `None` where none is found.
 
-    Only links, devices and missing permission end in `None` without a look at the file.
+    Raises:
+        OSError: the disk failed, or the file is gone.
     """
     try:
         if file_type(path) is not FileType.DICOM:

@@ -24,8 +24,7 @@ from worker.intake.vocabulary import (
     SECONDARY_CAPTURE,
 )
 
-# Slopes found in MR lie between 1e-6 and 1e4. Above this bound 16-bit values leave the range where neighbouring grey
-# values can still be told apart.
+# MR intensities have no unit, so that any scale is legal; above this bound they are a damaged header and not a scale.
 _MAX_RESCALE = 1e9
 
 

@@ -52,7 +52,7 @@ DERIVED_TYPES = _terms(
 # Masks exported as MR images carry the ImageType of what they were drawn on, and only the series name tells.
 MASK_WORDS = frozenset({"ROI", "SEGMENTATION", "LABELMAP"})
 
-# Defined terms of PS3.16 L-1 and L-2 that are certainly no head. NECK is missing on purpose: head and neck coils make
+# Defined terms of PS3.16 annex L that are certainly no head. NECK is missing on purpose: head and neck coils make
 # it a common label of brain scans.
 OTHER_BODY_PARTS = _terms(
     """

@@ -1,6 +1,5 @@
 """Synthetic inputs, made in the test's own folder."""
 
-import os
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -18,9 +17,6 @@ Change = Callable[[Dataset], object]
 MakeMr = Callable[..., Path]
 
 ROWS, COLUMNS = 96, 80
-SHA256 = "ab" * 32
-REPOSITORY = Path(__file__).resolve().parents[3]
-SHARED = Path(os.environ.get("TRIAGE_SHARED", REPOSITORY.parent / "shared"))
 
 
 def head_picture(rows: int = ROWS, columns: int = COLUMNS, top: int = 1000) -> npt.NDArray[np.int16]:
@@ -118,11 +114,3 @@ def with_value() -> Callable[[str, object], Change]:
 def picture() -> npt.NDArray[np.int16]:
     """`(96, 80)` int16, 0..1000."""
     return head_picture()
-
-
-@pytest.fixture
-def shared() -> Path:
-    """The folder of real data outside the repository."""
-    if not (SHARED / "dicom" / "MANIFEST.csv").exists():
-        pytest.skip(f"no shared data at {SHARED}; set TRIAGE_SHARED")
-    return SHARED

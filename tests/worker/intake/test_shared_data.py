@@ -1,6 +1,7 @@
 """Real and hostile files outside the repository: what is expected of them, and known deviations with their reasons."""
 
 import csv
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +11,8 @@ import pytest
 from worker.errors import RejectedError
 from worker.intake import DEFAULT_LIMITS, FileType, extract, file_type, read_instance
 
-from .conftest import SHARED
+REPOSITORY = Path(__file__).resolve().parents[3]
+SHARED = Path(os.environ.get("TRIAGE_SHARED", REPOSITORY.parent / "shared"))
 
 _PER_FRAME = "enhanced multi-frame objects are refused until they are read frame by frame"
 _NO_UIDS = "no StudyInstanceUID and SeriesInstanceUID: nothing tells which study and series it belongs to"

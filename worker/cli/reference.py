@@ -1,0 +1,105 @@
+"""docs/cli.md and docs/settings.md, made from the commands and the settings themselves; `python docs/generate.py`."""
+
+import inspect
+from collections.abc import Iterator
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+import typer
+from pydantic.fields import FieldInfo
+
+from worker.cli.commands import PROGRAM, app
+from worker.domain import ReviewReason
+from worker.errors import Reason
+from worker.settings import Settings
+
+GENERATED = "<!-- Made by `python docs/generate.py`; a test holds it fresh. Do not edit. -->"
+NOT_SET = "not set"
+
+OUTPUT_NOTES = """\
+## What `predict --json` prints
+
+One object a line, in the order of the input (paths as given, folders sorted); lines appear as studies finish.
+
+| key | value |
+|---|---|
+| `path` | the picture itself, or the common folder of a DICOM study; members of an archive are `archive.zip/member` |
+| `files` | every file of the study: `path`, `status` (`read`, `left_out`, `rejected`), `reason`, `message` |
+| `status` | `ok`, or `rejected` for a file that belongs to no study |
+| `reason` | why it was rejected, else null |
+| `label` | the class of the largest probability, null only when rejected |
+| `probabilities` | by class, sum 1, null when rejected |
+| `boxes` | `label`, `score`, `xyxy` in pixels of the decoded image, `file` |
+| `priority` | `urgent`, `review` or `routine`, null when rejected |
+| `review_reasons` | why a person should look |
+| `model` | version of the model |
+
+Every input file is named in exactly one line. Names that the inbox ignores (`.*`, `*.part`, `*.tmp`, `*.filepart`,
+`*.crdownload`, `~*`, `Thumbs.db`) and, inside folders, links, pipes and devices get none. Duplicates are all read.
+Archives are unpacked in a temporary folder (`TMPDIR`). Bytes of a name that are not UTF-8 are written `\\xff`.
+"""
+
+
+def command_page() -> str:
+    """All commands with their arguments and options."""
+    group: Any = typer.main.get_command(app)
+    parts = [
+        "# The command line",
+        GENERATED,
+        inspect.cleandoc(group.help or ""),
+        "Exit codes: 0 done, 1 not possible (the sentence says why), 2 called or configured wrongly.",
+        f"```sh\n{PROGRAM} COMMAND --help\n{PROGRAM} --version\n```",
+    ]
+    for name, command in group.commands.items():
+        if not command.hidden:
+            parts += _command(name, command)
+    reasons = f"Reasons of files: {_slugs(Reason)}."
+    return "\n\n".join([*parts, OUTPUT_NOTES.rstrip(), reasons, f"Review reasons: {_slugs(ReviewReason)}."]) + "\n"
+
+
+def _command(name: str, command: Any) -> Iterator[str]:
+    arguments = [param for param in command.params if param.param_type_name == "argument"]
+    options = [param for param in command.params if param.param_type_name == "option"]
+    words = [PROGRAM, name, *("[OPTIONS]" for _ in options[:1]), *(str(param.metavar) for param in arguments)]
+    yield f"## `{name}`"
+    yield f"```sh\n{' '.join(words)}\n```"
+    yield inspect.cleandoc(command.help)
+    rows = [f"| `{param.metavar}` | {param.help} |" for param in arguments]
+    rows += [f"| `{'`, `'.join(param.opts)}` | {param.help} |" for param in options]
+    if rows:
+        yield "\n".join(["| | |", "|---|---|", *rows])
+
+
+def _slugs(vocabulary: type[StrEnum]) -> str:
+    return ", ".join(f"`{slug.value}`" for slug in vocabulary)
+
+
+def settings_page() -> str:
+    """All settings with their defaults."""
+    rows = [f"| `TRIAGE_{name.upper()}` | {_default(field)} | {field.description} |" for name, field in _fields()]
+    intro = (
+        "Environment variables, read once when a process starts; a value that is out of range stops it with a sentence."
+        "\nNone has to be set. Workers of one installation must agree on all but threads, engine and concurrency."
+    )
+    return (
+        "\n\n".join(["# Settings", GENERATED, intro, "\n".join(["| variable | default | |", "|---|---|---|", *rows])])
+        + "\n"
+    )
+
+
+def _fields() -> list[tuple[str, FieldInfo]]:
+    return list(Settings.model_fields.items())
+
+
+def _default(field: FieldInfo) -> str:
+    value = field.default
+    if value is None:
+        return NOT_SET
+    if isinstance(value, bool):
+        return f"`{str(value).lower()}`"
+    if field.description and "octal" in field.description:
+        return f"`{value:o}`"
+    if isinstance(value, float):
+        return f"`{value:g}`"
+    return f"`{value.as_posix() if isinstance(value, Path) else value}`"

@@ -1,0 +1,63 @@
+"""Which files to read: what the paths of the command line lead to, in an order that does not depend on the disk."""
+
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from worker.inbox_files import is_ignored, list_inbox
+
+
+class MissingInputError(Exception):
+    """A path of the command line that leads nowhere; `name` is how it prints."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.name = name
+
+
+@dataclass(frozen=True)
+class InputFile:
+    """One file to read.
+
+    Attributes:
+        path: where its bytes lie; for a member of an archive, in a temporary folder.
+        name: how lines name it: the path as given, `archive.zip/member` in an archive. Always valid Unicode.
+        sha256: of the bytes where it is known already.
+    """
+
+    path: Path
+    name: str
+    sha256: str | None = None
+
+
+def list_inputs(paths: Iterable[Path]) -> list[InputFile]:
+    """Files of all paths: paths in the order given, folders walked and sorted; a file given twice is taken once.
+
+    Names that the inbox ignores are left out. Links, pipes and devices inside folders are left out too; given directly
+    they are kept, to be refused by name.
+
+    Raises:
+        MissingInputError: a path leads nowhere.
+    """
+    found: dict[str, InputFile] = {}
+    for given in paths:
+        for path in _below(given):
+            found.setdefault(os.path.abspath(path), InputFile(path, printable_name(path)))  # noqa: PTH100  not resolved
+    return list(found.values())
+
+
+def _below(given: Path) -> Iterator[Path]:
+    if not os.path.lexists(given):
+        raise MissingInputError(printable_name(given))
+    if given.name != ".." and is_ignored(Path(given.name)):
+        return
+    if given.is_dir():
+        yield from sorted(list_inbox(given))
+    else:
+        yield given
+
+
+def printable_name(path: Path) -> str:
+    """A path as text, undecodable bytes as escapes, as in the worklist."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")

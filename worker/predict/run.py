@@ -1,0 +1,114 @@
+"""From planned units to their lines: files are read once, slices of all units go through the network in batches.
+
+At most two batches of pixels are in memory at a time; a unit's line is made when its last slice is predicted, and
+lines leave in the order of the units.
+"""
+
+import errno
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+
+from trainer.runtime.predictor import Predictor
+from trainer.runtime.records import GreyImage
+from worker.analysis import conclude, predict_slices
+from worker.domain import InstanceHeader, ReadInstance, SliceFinding
+from worker.errors import Reason, RejectedError
+from worker.intake import IntakeLimits, read_instance, sha256_of
+from worker.predict.inputs import InputFile
+from worker.predict.lines import FileLine, FileStatus, StudyLine, answered, refused
+from worker.predict.units import Unit
+from worker.studies import reading_order
+
+
+@dataclass
+class _Reading:
+    """A unit on its way: the files looked at, and the slices predicted of those handed to the network."""
+
+    unit: Unit
+    files: list[FileLine] = field(default_factory=list)
+    handed_over: int = 0
+    predicted: list[tuple[SliceFinding, str]] = field(default_factory=list)
+
+    @property
+    def is_done(self) -> bool:
+        """All files looked at, all slices predicted."""
+        return len(self.files) == len(self.unit.files) and len(self.predicted) == self.handed_over
+
+
+def predict_units(
+    units: Iterable[Unit],
+    predictor: Predictor,
+    limits: IntakeLimits,
+    batch_size: int,
+    on_file: Callable[[], None] = lambda: None,
+) -> Iterator[StudyLine]:
+    """Yield the lines of all units, in order; `on_file` is called for every file that was looked at."""
+    readings: deque[_Reading] = deque()
+    owners: deque[tuple[_Reading, str]] = deque()
+    slices = _slices(units, limits, readings, owners, on_file)
+    for finding in predict_slices(predictor, slices, batch_size):
+        reading, name = owners.popleft()
+        reading.predicted.append((finding, name))
+        yield from _finished(readings, predictor)
+    yield from _finished(readings, predictor)
+
+
+def _slices(
+    units: Iterable[Unit],
+    limits: IntakeLimits,
+    readings: deque[_Reading],
+    owners: deque[tuple[_Reading, str]],
+    on_file: Callable[[], None],
+) -> Iterator[tuple[InstanceHeader, Callable[[], GreyImage]]]:
+    """Read file after file as batches ask for them; notes whose slice each is, and what became of each file."""
+    for unit in units:
+        reading = _Reading(unit)
+        readings.append(reading)
+        for file in unit.files:
+            outcome = unit.refusal or _read(file, limits)
+            on_file()
+            if isinstance(outcome, RejectedError):
+                reading.files.append(FileLine.rejected(file, outcome))
+                continue
+            reading.files.append(FileLine(file.name, FileStatus.READ, message=outcome.warning))
+            reading.handed_over += 1
+            owners.append((reading, file.name))
+            yield outcome.header, _opened(outcome.pixels)
+
+
+def _opened(pixels: GreyImage) -> Callable[[], GreyImage]:
+    return lambda: pixels
+
+
+def _read(file: InputFile, limits: IntakeLimits) -> ReadInstance | RejectedError:
+    """The decoded file, or why it is refused; a file that the disk does not give is refused, and the others go on."""
+    try:
+        sha256 = file.sha256 or sha256_of(file.path, limits.max_file_bytes)
+        return read_instance(file.path, sha256, limits)
+    except RejectedError as error:
+        return error
+    except OSError as error:
+        cause = errno.errorcode.get(error.errno or 0, "I/O error")
+        return RejectedError(Reason.UNREADABLE, f"The disk did not give the file ({cause}); check it and try again.")
+
+
+def _finished(readings: deque[_Reading], predictor: Predictor) -> Iterator[StudyLine]:
+    while readings and readings[0].is_done:
+        yield from _lines(readings.popleft(), predictor)
+
+
+def _lines(reading: _Reading, predictor: Predictor) -> Iterator[StudyLine]:
+    """One line for a study, one a file when none of its files could be read."""
+    model = predictor.bundle.version
+    if not reading.predicted:
+        yield from (refused(file, model) for file in reading.files)
+        return
+    places = {id(header): place for place, header in enumerate(reading_order(_headers(reading)))}
+    named = sorted(reading.predicted, key=lambda item: places[id(item[0].header)])
+    analysis = conclude([finding for finding, _ in named], predictor.bundle.calibration)
+    yield answered(reading.files, analysis, named, model)
+
+
+def _headers(reading: _Reading) -> list[InstanceHeader]:
+    return [finding.header for finding, _ in reading.predicted]
