@@ -4,16 +4,16 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 
 import numpy as np
+
 from trainer.runtime.decision import Calibration, classifier_disagrees, low_margin
 from trainer.runtime.predictor import Predictor
-
 from trainer.runtime.records import CLASSES, NO_TUMOR_INDEX, GreyImage
 from worker.domain import Analysis, InstanceHeader, ReviewReason, SliceFinding
 from worker.triage import Evidence, prioritise
 
 EVIDENCE_SLICES = 3
-"""How many of the most suspicious slices speak for a study: a lesion shows on neighbouring slices, a false alarm on one,
-so 200 healthy slices are not 200 chances of a false alarm."""
+"""How many of the most suspicious slices speak for a study: a lesion shows on neighbouring slices, a false alarm on
+one, so 200 healthy slices are not 200 chances of a false alarm."""
 
 
 def predict_slices(

@@ -178,7 +178,7 @@ class InboxStep(bootsteps.StartStopStep):  # type: ignore[misc]  # celery is unt
         self.inbox.open()
         parent.timer.call_repeatedly(LOOK_EVERY_SECONDS, self.inbox.look)
 
-    def stop(self, parent: Any) -> None:
+    def stop(self, parent: Any) -> None:  # noqa: ARG002  celery hands it over
         """Close it."""
         if self.inbox is not None:
             self.inbox.close()

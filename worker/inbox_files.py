@@ -49,7 +49,7 @@ def claim(inbox: Path, claimed: Path, path: Path) -> str | None:
     target = claimed / claim_id / path.relative_to(inbox)
     target.parent.mkdir(parents=True)
     try:
-        os.rename(path, target)
+        path.rename(target)
     except FileNotFoundError:
         shutil.rmtree(claimed / claim_id)
         return None

@@ -1,6 +1,7 @@
 """Results appear whole or not at all: written beside under a dot name, synced, renamed."""
 
 import os
+from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO
 from uuid import uuid4
@@ -28,34 +29,29 @@ class Outbox:
 
     def deliver_bytes(self, relative: str, content: bytes) -> None:
         """Put `content` at `relative`, replacing an earlier delivery."""
-        with self._open_temporary(relative) as temporary:
-            temporary.write(content)
-            self._publish(temporary, relative)
+        self.deliver_stream(relative, BytesIO(content))
 
     def deliver_stream(self, relative: str, source: BinaryIO) -> None:
-        """Copy a stream to `relative`, replacing an earlier delivery."""
-        with self._open_temporary(relative) as temporary:
-            while chunk := source.read(CHUNK_BYTES):
-                temporary.write(chunk)
-            self._publish(temporary, relative)
+        """Copy a stream to `relative`, replacing an earlier delivery; what cannot be finished leaves nothing behind."""
+        target = self.root / relative
+        if not target.parent.is_dir():
+            self._make_folder(target.parent)
+        temporary = target.parent / f".{uuid4().hex}.part"
+        try:
+            with temporary.open("xb") as part:
+                while chunk := source.read(CHUNK_BYTES):
+                    part.write(chunk)
+                part.flush()
+                os.fsync(part.fileno())
+            temporary.chmod(self.file_mode)
+            temporary.replace(target)
+            sync_folder(target.parent)
+        finally:
+            temporary.unlink(missing_ok=True)
 
     def _make_folder(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         folder.chmod(self.folder_mode)
-
-    def _open_temporary(self, relative: str) -> BinaryIO:
-        folder = (self.root / relative).parent
-        if not folder.is_dir():
-            self._make_folder(folder)
-        return open(folder / f".{uuid4().hex}.part", "xb")
-
-    def _publish(self, temporary: BinaryIO, relative: str) -> None:
-        temporary.flush()
-        os.fsync(temporary.fileno())
-        os.chmod(temporary.name, self.file_mode)
-        target = self.root / relative
-        os.replace(temporary.name, target)
-        sync_folder(target.parent)
 
 
 def report_path(public_study_id: str, revision: int) -> str:

@@ -6,7 +6,6 @@ from importlib.metadata import version
 from io import BytesIO
 
 from PIL import Image
-from trainer.runtime.bundle import ModelBundle
 
 from reports.content import (
     FindingRow,
@@ -18,6 +17,7 @@ from reports.content import (
     Priority,
     ReportContent,
 )
+from trainer.runtime.bundle import ModelBundle
 from trainer.runtime.records import CLASSES, NO_TUMOR_INDEX, GreyImage
 from worker.domain import InstanceHeader, StudyKind
 from worker.store.models import FileState, Instance, LesionBox, Prediction, Result, ScanFile, Study

@@ -5,9 +5,9 @@ from datetime import UTC, datetime, timedelta
 from functools import cached_property
 
 from sqlalchemy.orm import Session, sessionmaker
+
 from trainer.runtime.bundle import ModelBundle
 from trainer.runtime.predictor import Predictor, load_predictor
-
 from worker.intake.limits import IntakeLimits
 from worker.settings import Settings
 from worker.store.objects import ObjectStore

@@ -8,6 +8,7 @@ from urllib.parse import quote
 
 from pydantic import BeforeValidator, Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
 from trainer.runtime.predictor import EngineName
 
 DATABASE_FILE = "triage.db"

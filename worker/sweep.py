@@ -5,11 +5,12 @@ Messages are only bells; when a broker loses them, a worker is killed or a quiet
 
 import logging
 import time
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from celery import bootsteps
 from sqlalchemy.exc import OperationalError
+from sqlalchemy.orm import Session
 
 from worker.pipeline import STAGES, Ring, Stage
 from worker.services import Services
@@ -39,15 +40,14 @@ class Sweep:
     def _idle_stages(self) -> list[Stage]:
         now = self._services.now()
         settings = self._services.settings
-        idle = []
         with self._services.session.begin() as session:
             queries.lift_long_waiting(session, now, timedelta(seconds=settings.max_wait_seconds))
-            for stage in STAGES.values():
-                if any_due(session, stage.table, stage.takes, now) and (
-                    not any_held(session, stage.table, stage.takes, now) or self._rang_long_ago(stage)
-                ):
-                    idle.append(stage)
-        return idle
+            return [stage for stage in STAGES.values() if self._needs_ring(session, stage, now)]
+
+    def _needs_ring(self, session: Session, stage: Stage, now: datetime) -> bool:
+        if not any_due(session, stage.table, stage.takes, now):
+            return False
+        return not any_held(session, stage.table, stage.takes, now) or self._rang_long_ago(stage)
 
     def _rang_long_ago(self, stage: Stage) -> bool:
         # somebody is at it, but perhaps with one long study while the bell for the others was lost

@@ -42,7 +42,7 @@ RULES: tuple[Rule, ...] = (
         Priority.URGENT,
     ),
     Rule("any reason to look", lambda evidence: bool(evidence.review_reasons), Priority.REVIEW),
-    Rule("nothing found", lambda evidence: True, Priority.ROUTINE),
+    Rule("nothing found", lambda _: True, Priority.ROUTINE),
 )
 
 

@@ -1,4 +1,4 @@
-"""first schema
+"""First schema.
 
 Revision ID: 0001
 Revises:

@@ -1,4 +1,4 @@
-"""Is all well? Database and broker answer, the disk has room, and due work gets done: a living process proves nothing."""
+"""Is all well? Database and broker answer, the disk has room, and due work gets done: living is not enough."""
 
 import shutil
 from datetime import UTC, datetime, timedelta

@@ -1,15 +1,19 @@
 """docs/cli.md and docs/settings.md, made from the commands and the settings themselves; `python docs/generate.py`."""
 
+import dataclasses
 import inspect
 from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import typer
 from pydantic.fields import FieldInfo
 
 from worker.cli.commands import PROGRAM, app
+from worker.cli.details import StudyDetails
+from worker.cli.status import Status
+from worker.cli.worklist import WorklistRow
 from worker.domain import ReviewReason
 from worker.errors import Reason
 from worker.settings import Settings
@@ -55,7 +59,30 @@ def command_page() -> str:
         if not command.hidden:
             parts += _command(name, command)
     reasons = f"Reasons of files: {_slugs(Reason)}."
-    return "\n\n".join([*parts, OUTPUT_NOTES.rstrip(), reasons, f"Review reasons: {_slugs(ReviewReason)}."]) + "\n"
+    review = f"Review reasons: {_slugs(ReviewReason)}."
+    return "\n\n".join([*parts, OUTPUT_NOTES.rstrip(), reasons, review, *_other_outputs()]) + "\n"
+
+
+def _other_outputs() -> Iterator[str]:
+    yield "## What the others print with `--json`"
+    yield (
+        "One line each. Times are ISO 8601 with their zone, report paths absolute; what is not known is null.\n"
+        "Original names are patient data."
+    )
+    yield f"`worklist`: an array in worklist order of objects with {_keys(WorklistRow)}."
+    yield f"`status`: an object with {_keys(Status)}. `queues` counts bells, `waiting` work."
+    yield f"`show`: an object with {_keys(StudyDetails)}."
+
+
+def _keys(record: type) -> str:
+    """The fields of a record, those of records in it in brackets."""
+    hints = get_type_hints(record)
+    return ", ".join(f"`{field.name}`{_inner_keys(hints[field.name])}" for field in dataclasses.fields(record))
+
+
+def _inner_keys(hint: Any) -> str:
+    inner = next((kind for kind in (hint, *get_args(hint)) if dataclasses.is_dataclass(kind)), None)
+    return f" ({_keys(inner)})" if isinstance(inner, type) else ""
 
 
 def _command(name: str, command: Any) -> Iterator[str]:

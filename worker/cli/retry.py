@@ -6,6 +6,7 @@ from sqlalchemy.orm import Session
 
 from worker.cli.failure import CommandError
 from worker.store import queries
+from worker.store.chores import want_worklist
 from worker.store.models import Study, StudyState
 
 
@@ -39,5 +40,5 @@ def _retry(session: Session, study_id: int) -> bool:
     # it waits from now on: the time it lay failed is neither its quiet period nor a wait in the queue
     study.waiting_since, study.not_before = now, now
     queries.record(session, "retried", now, study.id)
-    queries.want_worklist(session, now)
+    want_worklist(session, now)
     return True

@@ -62,10 +62,17 @@ def _commit(services: Services, claim: Claim, study: Study, findings: list[Slice
     now = services.now()
     with services.session.begin() as session:
         moved = move(
-            session, Study, study.id, claim.token, ANALYSE.takes,
-            state=StudyState.ANALYSED, priority=analysis.priority, incomplete=incomplete, not_before=now,
+            session,
+            Study,
+            study.id,
+            claim.token,
+            ANALYSE.takes,
+            state=StudyState.ANALYSED,
+            priority=analysis.priority,
+            incomplete=incomplete,
+            not_before=now,
             rank=min(study.rank, queries.PRIORITY_RANK[analysis.priority]),
-        )  # fmt: skip
+        )
         if not moved:
             return  # a late slice reopened the study: it will be read again with that slice
         current = queries.whole_studies(session, [study.id])[0]

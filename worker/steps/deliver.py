@@ -10,6 +10,7 @@ from worker.outbox import Outbox, rejected_folder, report_path, safe_name
 from worker.pipeline import DELIVER, REJECT
 from worker.services import Services
 from worker.store import queries
+from worker.store.chores import want_worklist
 from worker.store.claims import Claim, move
 from worker.store.models import FileState, ScanFile, Study, StudyState
 
@@ -48,17 +49,27 @@ def _announce(services: Services, claim: Claim, study: Study) -> None:
     now = services.now()
     with services.session.begin() as session:
         moved = move(
-            session, Study, study.id, claim.token, DELIVER.takes, state=StudyState.REPORTED, reported_at=now,
-        )  # fmt: skip
+            session,
+            Study,
+            study.id,
+            claim.token,
+            DELIVER.takes,
+            state=StudyState.REPORTED,
+            reported_at=now,
+        )
         if not moved:
             return
         queries.record(session, "reported", now, study.id, detail=f"revision {study.revision}")
-        queries.want_worklist(session, now)
+        want_worklist(session, now)
     seconds = (now - study.waiting_since).total_seconds()
     logger.info(
         "study %s revision %d reported: %s, %d image(s), %.1f s after it arrived",
-        study.public_id, study.revision, study.priority, len(study.instances), seconds,
-    )  # fmt: skip
+        study.public_id,
+        study.revision,
+        study.priority,
+        len(study.instances),
+        seconds,
+    )
 
 
 def deliver_rejected(services: Services, claim: Claim) -> None:

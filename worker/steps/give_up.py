@@ -5,9 +5,10 @@ import logging
 from worker.errors import Reason
 from worker.pipeline import INTAKE, REJECT, Stage
 from worker.services import Services
+from worker.store.chores import want_worklist
 from worker.store.claims import Claim, move, release
 from worker.store.models import FileState, StudyState
-from worker.store.queries import record, want_worklist
+from worker.store.queries import record
 
 logger = logging.getLogger(__name__)
 
@@ -22,9 +23,15 @@ def give_up(services: Services, stage: Stage, claim: Claim) -> None:
             if stage is INTAKE:
                 message = f"The file could not be read within the limits in {attempts} attempts; check it by hand."
                 moved = move(
-                    session, stage.table, row_id, claim.token, stage.takes,
-                    state=FileState.REJECTING, reason=Reason.TIMEOUT, message=message,
-                )  # fmt: skip
+                    session,
+                    stage.table,
+                    row_id,
+                    claim.token,
+                    stage.takes,
+                    state=FileState.REJECTING,
+                    reason=Reason.TIMEOUT,
+                    message=message,
+                )
                 if moved:
                     record(session, "given_up", now, file_id=row_id, detail=stage.name)
             elif stage is not REJECT and stage.takes in set(StudyState):

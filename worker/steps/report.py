@@ -2,10 +2,9 @@
 
 from io import BytesIO
 
-from trainer.runtime.bundle import ModelBundle
-
 from reports.annotate import thumbnail_jpeg
 from reports.pdf import PageSize, render_pdf
+from trainer.runtime.bundle import ModelBundle
 from trainer.runtime.records import GreyImage
 from worker.domain import InstanceHeader
 from worker.intake.read import read_instance

@@ -9,7 +9,7 @@ from reports.worklist import render_worklist
 from worker.outbox import INDEX_NAME
 from worker.services import Services
 from worker.steps.deliver import disk_trouble_is_transient, outbox_of
-from worker.store import queries
+from worker.store.chores import finish_worklist
 from worker.store.claims import Claim
 from worker.store.models import Chore, Study, StudyState
 from worker.store.worklist import worklist_studies
@@ -27,7 +27,7 @@ def write_worklist(services: Services, claim: Claim) -> None:
     with disk_trouble_is_transient("worklist"):
         outbox_of(services).deliver_bytes(INDEX_NAME, render_worklist(entries, now).encode())
     with services.session.begin() as session:
-        queries.finish_worklist(session, claim.token, wanted, services.now(), PAUSE)
+        finish_worklist(session, claim.token, wanted, services.now(), PAUSE)
 
 
 def worklist_entries(session: Session, limit: int) -> list[WorklistEntry]:

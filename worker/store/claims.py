@@ -1,12 +1,11 @@
-"""Taking rows that are due, keeping them, and moving them on: the only way work is handed out (docs/architecture.md, decision 1)."""
+"""Taking rows that are due, keeping them, moving them on: the only way work is handed out (docs/architecture.md)."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, cast
 from uuid import uuid4
 
-from sqlalchemy import ColumnElement, CursorResult, and_, exists, func, or_, select, update
+from sqlalchemy import ColumnElement, CursorResult, and_, exists, or_, select, update
 from sqlalchemy.orm import Session
 
 from worker.domain import StudyKind
@@ -85,8 +84,7 @@ def move(session: Session, table: ClaimableTable, row_id: int, token: str, from_
         .values(lease_until=None, lease_token=None, attempts=0, **values)
         .execution_options(synchronize_session="fetch")
     )
-    assert isinstance(result, CursorResult)
-    return result.rowcount == 1
+    return cast("CursorResult[Any]", result).rowcount == 1
 
 
 def release(session: Session, table: ClaimableTable, claim: Claim, row_id: int, now: datetime) -> None:
@@ -107,11 +105,3 @@ def any_due(session: Session, table: ClaimableTable, state: str, now: datetime) 
 def any_held(session: Session, table: ClaimableTable, state: str, now: datetime) -> bool:
     """Is somebody working on rows of this state?"""
     return bool(session.scalar(select(exists().where(table.state == state, table.lease_until >= now))))
-
-
-def count_waiting(session: Session, table: ClaimableTable, states: Sequence[str]) -> dict[str, int]:
-    """Rows by state."""
-    counted = session.execute(
-        select(table.state, func.count()).where(table.state.in_(states)).group_by(table.state)
-    ).all()
-    return {state: count for state, count in counted}

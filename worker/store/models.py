@@ -1,8 +1,8 @@
-"""Tables. State names are stored as text so that a dump can be read; every move between states is in `worker.pipeline`."""
+"""Tables. State names are stored as text so that a dump can be read; `worker.pipeline` says who moves which."""
 
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, ClassVar
 
 from sqlalchemy import (
     JSON,
@@ -41,7 +41,7 @@ class UtcDateTime(TypeDecorator[datetime]):
         utc = value.astimezone(UTC)
         return utc.replace(tzinfo=None) if dialect.name == "sqlite" else utc
 
-    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002  SQLAlchemy's
         """Give back aware UTC."""
         if value is None:
             return None
@@ -52,7 +52,7 @@ class Base(DeclarativeBase):
     """Root of all tables."""
 
     metadata = MetaData(naming_convention=NAMING)
-    type_annotation_map = {datetime: UtcDateTime(), dict[str, Any]: JSON, list[str]: JSON, list[float]: JSON}
+    type_annotation_map: ClassVar[dict[Any, Any]] = {datetime: UtcDateTime(), list[str]: JSON, list[float]: JSON}
 
 
 class FileState(StrEnum):

@@ -35,7 +35,7 @@ class ObjectStore:
                 os.fsync(target.fileno())
             final = self.path_of(digest.hexdigest())
             final.parent.mkdir(mode=PRIVATE_FOLDER, exist_ok=True)
-            os.replace(temporary, final)
+            temporary.replace(final)
             sync_folder(final.parent)
         finally:
             temporary.unlink(missing_ok=True)

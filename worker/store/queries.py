@@ -4,14 +4,13 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Select, func, select, update
+from sqlalchemy import func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session, selectinload
+from sqlalchemy.sql.base import ExecutableOption
 
 from worker.domain import Analysis, InstanceHeader, Priority, StudyKind
 from worker.store.models import (
-    Chore,
-    ChoreState,
     Event,
     FileState,
     Instance,
@@ -26,7 +25,6 @@ from worker.store.models import (
 )
 from worker.studies import public_study_id, ready_at
 
-WORKLIST_CHORE = "worklist"
 PRIORITY_RANK = {Priority.URGENT: 0, Priority.REVIEW: 1, Priority.ROUTINE: 2}
 
 
@@ -42,7 +40,8 @@ def record(
     session.add(Event(kind=kind, at=at, study_id=study_id, file_id=file_id, detail=detail))
 
 
-def _insert_once(session: Session, table: type[Any], unique: str, **values: Any) -> None:
+def insert_once(session: Session, table: type[Any], unique: str, **values: Any) -> None:
+    """Insert a row unless there is one with the same `unique` columns (named in one text, apart by blanks)."""
     dialect = postgresql if session.get_bind().dialect.name == "postgresql" else sqlite
     session.execute(dialect.insert(table).values(**values).on_conflict_do_nothing(index_elements=unique.split()))
 
@@ -51,11 +50,19 @@ def add_file(
     session: Session, claim_id: str, original_name: str, rank: int, now: datetime, archive_id: int | None = None
 ) -> None:
     """Register a claimed file; a second time changes nothing."""
-    _insert_once(
-        session, ScanFile, "claim_id",
-        claim_id=claim_id, original_name=original_name, state=FileState.CLAIMED, rank=rank, archive_id=archive_id,
-        received_at=now, waiting_since=now, not_before=now, attempts=0,
-    )  # fmt: skip
+    insert_once(
+        session,
+        ScanFile,
+        "claim_id",
+        claim_id=claim_id,
+        original_name=original_name,
+        state=FileState.CLAIMED,
+        rank=rank,
+        archive_id=archive_id,
+        received_at=now,
+        waiting_since=now,
+        not_before=now,
+    )
 
 
 def known_claims(session: Session, claim_ids: Sequence[str]) -> set[str]:
@@ -103,7 +110,7 @@ def add_instance(
             position_mm=_list(geometry.position_mm),
             orientation=_list(geometry.orientation),
             warning=warning,
-        )  # fmt: skip
+        )
     )
     if study.state == StudyState.REPORTED:
         study.revision += 1
@@ -122,24 +129,40 @@ def _list(values: Sequence[float] | None) -> list[float] | None:
 
 def _study_for_update(session: Session, header: InstanceHeader, rank: int, now: datetime) -> Study:
     patient = header.patient
-    _insert_once(
-        session, Study, "study_uid",
-        public_id=public_study_id(header.study_uid), study_uid=header.study_uid, kind=header.kind,
-        state=StudyState.COLLECTING, rank=rank, revision=1, incomplete=False, attempts=0,
-        received_at=now, waiting_since=now, not_before=now,
-        patient_name=patient.patient_name, patient_id=patient.patient_id, patient_birth_date=patient.birth_date,
-        patient_sex=patient.sex, patient_age=patient.age, study_date=patient.study_date,
+    insert_once(
+        session,
+        Study,
+        "study_uid",
+        public_id=public_study_id(header.study_uid),
+        study_uid=header.study_uid,
+        kind=header.kind,
+        state=StudyState.COLLECTING,
+        rank=rank,
+        received_at=now,
+        waiting_since=now,
+        not_before=now,
+        patient_name=patient.patient_name,
+        patient_id=patient.patient_id,
+        patient_birth_date=patient.birth_date,
+        patient_sex=patient.sex,
+        patient_age=patient.age,
+        study_date=patient.study_date,
         study_description=patient.study_description,
-    )  # fmt: skip
+    )
     return session.scalars(select(Study).where(Study.study_uid == header.study_uid).with_for_update()).one()
 
 
 def _series(session: Session, study: Study, header: InstanceHeader) -> Series:
-    _insert_once(
-        session, Series, "study_id series_uid",
-        study_id=study.id, series_uid=header.series_uid, number=header.series_number,
-        description=header.series_description, modality=header.modality,
-    )  # fmt: skip
+    insert_once(
+        session,
+        Series,
+        "study_id series_uid",
+        study_id=study.id,
+        series_uid=header.series_uid,
+        number=header.series_number,
+        description=header.series_description,
+        modality=header.modality,
+    )
     wanted = select(Series).where(Series.study_id == study.id, Series.series_uid == header.series_uid)
     return session.scalars(wanted).one()
 
@@ -152,13 +175,13 @@ def files(session: Session, ids: Sequence[int]) -> list[ScanFile]:
 
 def whole_studies(session: Session, ids: Sequence[int]) -> list[Study]:
     """Studies by id with files, series, instances, predictions, results and reports, in the order given."""
-    wanted = _with_everything(select(Study).where(Study.id.in_(ids)))
+    wanted = select(Study).where(Study.id.in_(ids)).options(*_everything())
     rows = {row.id: row for row in session.scalars(wanted)}
     return [rows[row_id] for row_id in ids]
 
 
-def _with_everything(statement: Select[tuple[Study]]) -> Select[tuple[Study]]:
-    return statement.options(
+def _everything() -> tuple[ExecutableOption, ...]:
+    return (
         selectinload(Study.files),
         selectinload(Study.instances).selectinload(Instance.series),
         selectinload(Study.instances).selectinload(Instance.predictions).selectinload(Prediction.boxes),
@@ -169,7 +192,7 @@ def _with_everything(statement: Select[tuple[Study]]) -> Select[tuple[Study]]:
 
 def study_by_public_id(session: Session, public_id: str) -> Study | None:
     """The study people call by this id, with everything that hangs on it."""
-    return session.scalar(_with_everything(select(Study).where(Study.public_id == public_id)))
+    return session.scalar(select(Study).where(Study.public_id == public_id).options(*_everything()))
 
 
 def add_result(
@@ -197,7 +220,7 @@ def add_result(
                     )
                     for box in prediction.boxes
                 ],
-            )  # fmt: skip
+            )
         )
     session.add(
         Result(
@@ -210,7 +233,7 @@ def add_result(
             model_version=model_version,
             engine=engine,
             analysed_at=now,
-        )  # fmt: skip
+        )
     )
 
 
@@ -236,33 +259,7 @@ def add_report(session: Session, study: Study, sha256: str, path: str, thumbnail
             path=path,
             thumbnail_jpeg=thumbnail,
             rendered_at=now,
-        )  # fmt: skip
-    )
-
-
-def want_worklist(session: Session, now: datetime) -> None:
-    """Ask for the worklist page to be written again."""
-    _insert_once(
-        session, Chore, "name",
-        name=WORKLIST_CHORE, state=ChoreState.DONE, rank=0, waiting_since=now, not_before=now, attempts=0, wanted=0,
-    )  # fmt: skip
-    session.execute(
-        update(Chore)
-        .where(Chore.name == WORKLIST_CHORE)
-        .values(wanted=Chore.wanted + 1, state=ChoreState.DUE)
-        .execution_options(synchronize_session=False)
-    )
-
-
-def finish_worklist(session: Session, token: str, seen: int, now: datetime, pause: timedelta) -> None:
-    """The page shows everything up to `seen`; it is due again if more was asked for meanwhile, after a pause."""
-    session.execute(
-        update(Chore)
-        .where(Chore.name == WORKLIST_CHORE, Chore.lease_token == token)
-        .values(lease_until=None, lease_token=None, attempts=0, not_before=now + pause)
-    )
-    session.execute(
-        update(Chore).where(Chore.name == WORKLIST_CHORE, Chore.wanted == seen).values(state=ChoreState.DONE)
+        )
     )
 
 
@@ -281,7 +278,8 @@ _FINAL_FILE_STATES = (FileState.READ, FileState.LEFT_OUT, FileState.DUPLICATE, F
 
 def count_by_state(session: Session, table: type[ScanFile] | type[Study]) -> dict[str, int]:
     """Rows of a table by state."""
-    return {state: count for state, count in session.execute(select(table.state, func.count()).group_by(table.state))}
+    counted = session.execute(select(table.state, func.count()).group_by(table.state))
+    return {row[0]: row[1] for row in counted}
 
 
 def oldest_waiting(session: Session) -> datetime | None:

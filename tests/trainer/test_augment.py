@@ -1,0 +1,64 @@
+"""Boxes stay on what they mark, brightness stays within its range."""
+
+import pytest
+import torch
+
+from trainer.augment import Augmentation, augment, move_boxes, random_tone_curve, vary_brightness
+from trainer.dataset import Batch, Target
+
+SIZE = 128
+GEOMETRY_ONLY = Augmentation(brightness=False)
+
+
+def painted(xyxy: list[float], side: int = SIZE) -> Batch:
+    """Sixteen black images with a white rectangle at the box."""
+    image = torch.zeros(1, side, side, dtype=torch.uint8)
+    x1, y1, x2, y2 = (int(value) for value in xyxy)
+    image[:, y1:y2, x1:x2] = 255
+    target = Target(0, torch.tensor([xyxy]), torch.tensor([0]), True)
+    return Batch(image.expand(16, -1, -1, -1), [target] * 16)
+
+
+class TestBoxesMoveAlong:
+    @pytest.mark.parametrize("side", [SIZE, 160])
+    def test_the_rectangle_is_where_its_box_is(self, side: int) -> None:
+        images, targets = augment(painted([50.0, 40.0, 90.0, 64.0], side), SIZE, GEOMETRY_ONLY)
+        for image, target in zip(images, targets, strict=True):
+            (x1, y1, x2, y2) = target.xyxy[0].tolist()
+            rows, columns = torch.nonzero(image[0] > 0.5, as_tuple=True)
+            centre = columns.float().mean().item() + 0.5, rows.float().mean().item() + 0.5
+            assert centre == pytest.approx(((x1 + x2) / 2, (y1 + y2) / 2), abs=2.0)
+            inside = (columns >= x1 - 1) & (columns <= x2) & (rows >= y1 - 1) & (rows <= y2)
+            # a turned rectangle's corners stand out of the box of its inscribed ellipse, nothing else may
+            assert inside.float().mean() > 0.9
+
+    def test_boxes_are_mirrored_with_the_image(self) -> None:
+        mirror = torch.tensor([[-1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
+        moved, visible = move_boxes(torch.tensor([[10.0, 20.0, 30.0, 60.0]]), mirror, 100)
+        assert moved[0].tolist() == pytest.approx([70.0, 20.0, 90.0, 60.0], abs=1e-4)
+        assert visible.all()
+
+    def test_a_box_that_left_the_image_makes_it_incomplete(self) -> None:
+        shift = torch.tensor([[1.0, 0.0, 1.6], [0.0, 1.0, 0.0]])
+        _, visible = move_boxes(torch.tensor([[10.0, 20.0, 30.0, 60.0], [80.0, 20.0, 99.0, 60.0]]), shift, 100)
+        assert visible.tolist() == [False, True]
+
+    def test_no_box_stays_no_box(self) -> None:
+        batch = Batch(torch.zeros(1, 1, 64, 64, dtype=torch.uint8),
+                      [Target(2, torch.zeros(0, 4), torch.zeros(0, dtype=torch.int64), True)])  # fmt: skip
+        _, targets = augment(batch, 64, Augmentation())
+        assert targets[0].xyxy.shape == (0, 4)
+        assert targets[0].complete
+
+
+class TestBrightness:
+    def test_it_stays_within_0_and_1(self) -> None:
+        images = vary_brightness(torch.rand(32, 1, 32, 32))
+        assert images.min() >= 0
+        assert images.max() <= 1
+
+    def test_a_tone_curve_keeps_the_order_and_the_ends(self) -> None:
+        ramp = torch.linspace(0, 1, 64).view(1, 1, 8, 8).expand(4, -1, -1, -1)
+        curved = random_tone_curve(ramp).flatten(1)
+        assert (curved.diff(dim=1) >= 0).all()
+        assert torch.allclose(curved[:, [0, -1]], torch.tensor([0.0, 1.0]).expand(4, 2))

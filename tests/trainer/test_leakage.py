@@ -1,0 +1,72 @@
+"""TestHashes: what counts as the same picture; TestParts: no picture on both sides of a split."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, ImageOps
+
+from trainer.labels import Split, list_samples
+from trainer.leakage import look_alike_groups, looks_like_any, perceptual_hashes
+from trainer.parts import choose_parts
+from trainer.recipes import DEFAULT, SEED
+
+from .conftest import smooth_noise
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> list[Path]:
+    """An original, its mirror image, a re-encoded smaller copy, and another picture."""
+    original = Image.fromarray(smooth_noise(np.random.default_rng(5)))
+    other = Image.fromarray(smooth_noise(np.random.default_rng(6)))
+    paths = [tmp_path / name for name in ("original.png", "mirror.png", "small.jpg", "other.png")]
+    original.save(paths[0])
+    ImageOps.mirror(original).save(paths[1])
+    original.resize((64, 64)).save(paths[2], quality=80)
+    other.save(paths[3])
+    return paths
+
+
+class TestHashes:
+    def test_mirrored_and_re_encoded_copies_are_found(self, pictures: list[Path]) -> None:
+        hashes = perceptual_hashes(pictures)
+        assert looks_like_any(hashes, hashes[:1]).tolist() == [True, True, True, False]
+
+    def test_nothing_looks_like_nothing(self, pictures: list[Path]) -> None:
+        hashes = perceptual_hashes(pictures)
+        assert not looks_like_any(hashes, hashes[:0]).any()
+
+    def test_look_alikes_share_a_group(self, pictures: list[Path]) -> None:
+        groups = look_alike_groups(perceptual_hashes(pictures))
+        assert groups[0] == groups[1] == groups[2] != groups[3]
+
+    def test_groups_join_through_others(self) -> None:
+        # b is 4 bits from a and from c, which are 8 bits apart
+        hashes = np.array([[0, 2**40], [0b1111, 2**41], [0b11111111, 2**42]], np.uint64)
+        assert len(set(look_alike_groups(hashes).tolist())) == 1
+
+
+class TestParts:
+    def test_a_planted_copy_of_val_is_not_trained_on(self, data: Path) -> None:
+        parts = choose_parts(data, DEFAULT, seed=1)
+        names = {sample.name for sample in [*parts.training, *parts.held_out]}
+        assert "Glioma/images/leak.png" not in names
+        assert ("Glioma/images/twin.png" in names) != ("Glioma/images/scan (3).png" in names)
+        assert "1 look-alikes of Val, 1 repeats" in parts.summary
+
+    def test_the_parts_do_not_overlap_and_hold_out_every_class(self, data: Path) -> None:
+        parts = choose_parts(data, DEFAULT, seed=1)
+        held_out = {sample.name for sample in parts.held_out}
+        assert not held_out & {sample.name for sample in parts.training}
+        assert {sample.class_index for sample in parts.held_out} == {0, 1, 2, 3}
+
+    def test_the_published_recipe_leaves_the_leak_in(self, data: Path) -> None:
+        parts = choose_parts(data, SEED, seed=1)
+        assert len(parts.training) + len(parts.held_out) == len(list_samples(data, Split.TRAIN))
+
+    def test_the_same_seed_gives_the_same_parts(self, data: Path) -> None:
+        assert choose_parts(data, DEFAULT, seed=3) == choose_parts(data, DEFAULT, seed=3)
+
+    def test_a_limit_counts_each_class(self, data: Path) -> None:
+        parts = choose_parts(data, DEFAULT, seed=1, limit=5)
+        assert len(parts.training) + len(parts.held_out) == 20

@@ -1,0 +1,102 @@
+"""Scans and a predictor for the tests of the command line: small, synthetic, made where they are used."""
+
+import io
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+from PIL import Image
+from pydicom import Dataset
+from pydicom.dataset import FileMetaDataset
+from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage
+
+from trainer.runtime.decision import Calibration
+from trainer.runtime.records import Box, GreyImage, SlicePrediction, TumorClass
+
+SIDE = 80
+BRIGHT = 90
+"""Mean grey from which the fake predictor sees a glioma."""
+BOX = (10.0, 20.0, 30.0, 44.0)
+
+
+def grey(seed: int, level: int) -> GreyImage:
+    """Noise around a level, another picture for every seed."""
+    generator = np.random.default_rng(seed)
+    return np.clip(generator.normal(level, 12, (SIDE, SIDE)), 0, 255).astype(np.uint8)
+
+
+def png(seed: int, level: int = 40) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(grey(seed, level)).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def dicom(study: int, number: int, level: int = 40, modality: str = "MR") -> bytes:
+    """One slice of study `1.2.<study>`, at `number` millimetres."""
+    dataset = Dataset()
+    dataset.SOPClassUID = MRImageStorage
+    dataset.SOPInstanceUID = f"1.2.{study}.3.{number}"
+    dataset.StudyInstanceUID, dataset.SeriesInstanceUID = f"1.2.{study}", f"1.2.{study}.3"
+    dataset.Modality = modality
+    dataset.SeriesNumber, dataset.InstanceNumber = 1, number
+    dataset.ImagePositionPatient, dataset.ImageOrientationPatient = [0, 0, number], [1, 0, 0, 0, 1, 0]
+    dataset.PixelSpacing = [1, 1]
+    dataset.SamplesPerPixel, dataset.PhotometricInterpretation = 1, "MONOCHROME2"
+    dataset.Rows = dataset.Columns = SIDE
+    dataset.BitsAllocated = dataset.BitsStored = 16
+    dataset.HighBit, dataset.PixelRepresentation = 15, 0
+    dataset.WindowCenter, dataset.WindowWidth = 128, 256
+    dataset.PixelData = grey(100 * study + number, level).astype(np.uint16).tobytes()
+    dataset["PixelData"].VR = "OW"
+    dataset.file_meta = FileMetaDataset()
+    dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    dataset.file_meta.MediaStorageSOPClassUID = dataset.SOPClassUID
+    dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
+    buffer = io.BytesIO()
+    dataset.save_as(buffer, enforce_file_format=True)
+    return buffer.getvalue()
+
+
+def archive(members: dict[str, bytes]) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as packed:
+        for name, content in members.items():
+            packed.writestr(name, content)
+    return buffer.getvalue()
+
+
+def write(folder: Path, files: dict[str, bytes]) -> Path:
+    """Put files below a folder; returns it."""
+    for name, content in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    return folder
+
+
+@dataclass
+class FakePredictor:
+    """Bright pictures are gliomas with one box, dark ones are healthy. Remembers the batches it got."""
+
+    batches: list[int] = field(default_factory=list)
+    engine_name: str = "fake"
+    bundle: SimpleNamespace = field(
+        default_factory=lambda: SimpleNamespace(version="test-1", calibration=Calibration(), metrics=None)
+    )
+
+    def predict(self, images: Sequence[GreyImage], *_: object, **__: object) -> list[SlicePrediction]:
+        self.batches.append(len(images))
+        return [tumor_prediction() if image.mean() > BRIGHT else healthy_prediction() for image in images]
+
+
+def tumor_prediction() -> SlicePrediction:
+    probabilities = (0.9, 0.04, 0.05, 0.01)
+    return SlicePrediction(probabilities, probabilities, (Box(TumorClass.GLIOMA, 0.8, BOX),))
+
+
+def healthy_prediction() -> SlicePrediction:
+    probabilities = (0.01, 0.01, 0.97, 0.01)
+    return SlicePrediction(probabilities, probabilities, ())
