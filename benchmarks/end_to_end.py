@@ -45,11 +45,11 @@ def distinct_images(folder: Path, count: int) -> list[bytes]:
 
 def resident_mib(process_group: int) -> list[int]:
     """Resident memory of each process of a group, MiB, largest first."""
-    sizes = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit() and os.getpgid(int(entry.name)) == process_group:
-            sizes.append(int((entry / "statm").read_text().split()[1]) * PAGE_KIB // 1024)
-    return sorted(sizes, reverse=True)
+    processes = [entry for entry in Path("/proc").iterdir() if entry.name.isdigit()]
+    ours = [process for process in processes if os.getpgid(int(process.name)) == process_group]
+    return sorted(
+        (int((process / "statm").read_text().split()[1]) * PAGE_KIB // 1024 for process in ours), reverse=True
+    )
 
 
 def run_worker(images: Sequence[bytes], folder: Path) -> tuple[float, float, list[int]]:

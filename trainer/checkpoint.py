@@ -1,9 +1,9 @@
-"""Training state on disk: tensors in safetensors, the rest in JSON, written beside and renamed so that a kill leaves
-the last whole epoch.
+"""Training state on disk: tensors in safetensors, the rest in JSON.
+
+Written beside and renamed, so that a kill leaves the last whole epoch.
 """
 
 import json
-import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -14,6 +14,8 @@ from torch.optim import Optimizer
 
 TENSORS = "checkpoint.safetensors"
 STATE = "checkpoint.json"
+SCHEDULED = ("lr", "betas")
+"""What the schedules change in an optimizer's groups: one cycle moves the momentum along with the rate."""
 
 
 @dataclass
@@ -52,11 +54,11 @@ def save_checkpoint(folder: Path, models: dict[str, nn.Module], optimizer: Optim
     tensors |= _flatten(optimizer)
     epoch_file = folder / f"{progress.epochs_done:04d}-{TENSORS}"
     save_file({key: value.detach().contiguous().cpu() for key, value in tensors.items()}, epoch_file)
-    rates = [group["lr"] for group in optimizer.param_groups]
-    text = json.dumps({"tensors": epoch_file.name, "learning_rates": rates, "progress": asdict(progress)})
+    moving = [{name: group[name] for name in SCHEDULED} for group in optimizer.param_groups]
+    text = json.dumps({"tensors": epoch_file.name, "groups": moving, "progress": asdict(progress)})
     temporary = folder / f".{STATE}"
     temporary.write_text(text)
-    os.replace(temporary, folder / STATE)
+    temporary.replace(folder / STATE)
     for old in folder.glob(f"*-{TENSORS}"):
         if old != epoch_file:
             old.unlink()
@@ -78,6 +80,7 @@ def load_checkpoint(folder: Path, models: dict[str, nn.Module], optimizer: Optim
             entries.setdefault(int(index), {})[entry] = value
     whole = optimizer.state_dict()
     optimizer.load_state_dict({"state": entries, "param_groups": whole["param_groups"]})
-    for group, rate in zip(optimizer.param_groups, saved["learning_rates"], strict=True):
-        group["lr"] = rate
+    groups = saved.get("groups") or [{"lr": rate} for rate in saved["learning_rates"]]  # the latter: before 0.1
+    for group, moving in zip(optimizer.param_groups, groups, strict=True):
+        group.update(moving)
     return Progress(**saved["progress"])

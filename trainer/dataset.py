@@ -117,7 +117,7 @@ def without_leakage(train: Sequence[Sample], train_hashes: HashArray, val_hashes
     leaky = looks_like_any(train_hashes, val_hashes)
     seen: set[str] = set()
     keep = np.zeros(len(train), np.bool_)
-    for index in np.flatnonzero(~leaky):
+    for index in np.flatnonzero(~leaky).tolist():
         digest = file_sha256(train[index].image_path)
         keep[index] = digest not in seen
         seen.add(digest)

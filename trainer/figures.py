@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-import matplotlib
+import matplotlib as mpl
 from matplotlib.figure import Figure
 
 from trainer.dataset import BrainTumorTestDataset
 from trainer.runtime.records import CLASSES, GLAND_CHANNEL
 
-matplotlib.use("agg")
+mpl.use("agg")
 
 TRAINING_COLOUR, VALIDATION_COLOUR = "#1f5fa8", "#d1495b"
 BOX_COLOURS = ("#e4572e", "#f3a712", "#2e86ab", "#8d99ae")

@@ -105,7 +105,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         folder = fit(parse_arguments(arguments))
     except (DatasetError, TrainingError) as error:
-        print(f"trainer.fit: {error}", file=sys.stderr)
+        print(f"trainer.fit: {error}", file=sys.stderr)  # noqa: T201  the command line's own answer
         return 2
     logger.info("written to %s; next: python -m trainer.export --run %s", folder, folder)
     return 0

@@ -38,7 +38,7 @@ def distances(a: HashArray, b: HashArray) -> npt.NDArray[np.uint8]:
     """Smallest Hamming distance `(n, m)` between the pictures of `a` `(n, 2)` and `b` `(m, 2)`, mirrored or not."""
     straight = np.bitwise_count(a[:, None, 0] ^ b[None, :, 0])
     mirrored = np.bitwise_count(a[:, None, 1] ^ b[None, :, 0])
-    return np.minimum(straight, mirrored)
+    return np.asarray(np.minimum(straight, mirrored), np.uint8)
 
 
 def looks_like_any(a: HashArray, b: HashArray, within: int = LOOK_ALIKE_DISTANCE) -> npt.NDArray[np.bool_]:
@@ -49,7 +49,7 @@ def looks_like_any(a: HashArray, b: HashArray, within: int = LOOK_ALIKE_DISTANCE
 
 
 def look_alike_groups(hashes: HashArray, within: int = LOOK_ALIKE_DISTANCE) -> npt.NDArray[np.int64]:
-    """Group number `(n,)` of each picture; look-alikes, directly or through others, share one (connected components)."""
+    """Group number `(n,)` of each picture; look-alikes, directly or through others, share one."""
     _, groups = connected_components(csr_array(distances(hashes, hashes) <= within), directed=False)
     return np.asarray(groups, np.int64)
 

@@ -1,14 +1,14 @@
 """One pass over the data: training and validation, plain functions."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
+from typing import Protocol
 
 import torch
 from rich.progress import track
 from torch import Tensor, nn
 from torch.optim import Optimizer
-from torch.utils.data import DataLoader
 
 from trainer.augment import augment
 from trainer.dataset import Batch, Target
@@ -17,6 +17,14 @@ from trainer.recipes import Recipe
 from trainer.runtime.network import NetworkTensors
 
 GRADIENT_LIMIT = 5.0
+
+
+class Batches(Protocol):
+    """Batches that can be counted and walked through: a `DataLoader` with `trainer.dataset.collate`."""
+
+    def __len__(self) -> int: ...
+
+    def __iter__(self) -> Iterator[Batch]: ...
 
 
 class TrainingError(Exception):
@@ -74,7 +82,7 @@ class Context:
 
 def train_one_epoch(
     model: nn.Module,
-    batches: DataLoader[Batch],
+    batches: Batches,
     optimizer: Optimizer,
     context: Context,
     after_step: Callable[[], None],
@@ -105,7 +113,7 @@ def train_one_epoch(
 
 
 @torch.inference_mode()
-def validate(model: nn.Module, batches: DataLoader[Batch], context: Context) -> RunningMean:
+def validate(model: nn.Module, batches: Batches, context: Context) -> RunningMean:
     """Losses and accuracy on images as they are."""
     model.eval()
     mean = RunningMean()

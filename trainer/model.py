@@ -20,6 +20,7 @@ __all__ = [
     "set_training_mode",
 ]
 
+STEM_PLACES = {"conv1": "stem.0", "bn1": "stem.1"}
 BODY = ("stem", "layer1", "layer2", "layer3", "layer4")
 STAGE_RATE_DECAY = 0.6
 """Each body stage learns this much slower than the one behind it."""
@@ -47,11 +48,10 @@ def load_imagenet(model: BrainTumorClassifier, weights: Path | None) -> None:
     """Fill the body of `model`; `conv1` and `bn1` become its stem, `fc` is left out."""
     renamed = {}
     for name, tensor in imagenet_state(weights).items():
-        if name.startswith("fc."):
-            continue
-        name = name.replace("conv1.", "stem.0.", 1) if name.startswith("conv1.") else name
-        name = name.replace("bn1.", "stem.1.", 1) if name.startswith("bn1.") else name
-        renamed[name] = tensor.float() if tensor.is_floating_point() else tensor
+        top, _, rest = name.partition(".")
+        if top != "fc":
+            ours = f"{STEM_PLACES.get(top, top)}.{rest}"
+            renamed[ours] = tensor.float() if tensor.is_floating_point() else tensor
     _, unexpected = model.load_state_dict(renamed, strict=False)
     missing = [name for name in model.state_dict() if name.split(".")[0] in BODY and name not in renamed]
     missing = [name for name in missing if not name.endswith("num_batches_tracked")]

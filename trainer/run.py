@@ -3,7 +3,6 @@
 import csv
 import json
 import logging
-import os
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -17,10 +16,10 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader, WeightedRandomSampler
 
 from trainer.checkpoint import Progress, load_checkpoint, save_checkpoint
-from trainer.dataset import Batch, BrainTumorDataset, BrainTumorTestDataset, collate
+from trainer.dataset import BrainTumorDataset, BrainTumorTestDataset, collate
 from trainer.early_stopper import EarlyStopper
 from trainer.figures import draw_curves
-from trainer.loop import Context, TrainingError, train_one_epoch, validate
+from trainer.loop import Batches, Context, TrainingError, train_one_epoch, validate
 from trainer.losses import BoxAssigner
 from trainer.model import BrainTumorClassifier, device_and_precision, freeze, parameter_groups, set_training_mode
 from trainer.recipes import Recipe, Schedule
@@ -121,9 +120,9 @@ class TrainingRun:
         rate = self.optimizer.param_groups[-1]["lr"]
         return {"epoch": epoch, "rate": rate} | trained.row("train") | validated.row("validation")
 
-    def _training_batches(self) -> DataLoader[Batch]:
+    def _training_batches(self) -> Batches:
         sampler = WeightedRandomSampler(self.training.sampling_weights().tolist(), len(self.training))
-        return DataLoader(self.training, self.recipe.batch_size, sampler=sampler, collate_fn=collate, drop_last=True)  # type: ignore[return-value]
+        return DataLoader(self.training, self.recipe.batch_size, sampler=sampler, collate_fn=collate, drop_last=True)
 
     def _after_step(self) -> None:
         if self.one_cycle is not None:
@@ -138,7 +137,7 @@ class TrainingRun:
         self.progress.best_loss, self.progress.epochs_without_gain = self.stopper.best, self.stopper.epochs_without_gain
         weights = {key: value.detach().contiguous().cpu() for key, value in self.best_model.state_dict().items()}
         save_file(weights, self.folder / f".{WEIGHTS}")
-        os.replace(self.folder / f".{WEIGHTS}", self.folder / WEIGHTS)
+        (self.folder / f".{WEIGHTS}").replace(self.folder / WEIGHTS)
         with (self.folder / HISTORY).open("w", newline="") as file:
             writer = csv.DictWriter(file, fieldnames=list(row))
             writer.writeheader()

@@ -22,7 +22,7 @@ def predict_slices(
     """Predict slices batch by batch; pixels are opened only when their batch comes."""
     remaining = iter(slices)
     while group := list(islice(remaining, batch_size)):
-        predictions = predictor.predict([open_pixels() for _, open_pixels in group])
+        predictions = predictor.predict([open_pixels() for _, open_pixels in group], batch_size)
         for (header, _), prediction in zip(group, predictions, strict=True):
             yield SliceFinding(header, prediction)
 

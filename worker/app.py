@@ -1,10 +1,12 @@
 """The Celery application, built from settings."""
 
+import logging
 from typing import Any
 
 from celery import Celery
 from kombu import Exchange
 from kombu import Queue as KombuQueue
+from kombu.exceptions import OperationalError
 
 from worker.inbox import InboxStep
 from worker.observability import announce, prepare_home
@@ -13,6 +15,8 @@ from worker.services import Services
 from worker.settings import Settings
 from worker.sweep import SweepStep
 from worker.tasks import register_tasks
+
+logger = logging.getLogger(__name__)
 
 EMBEDDED_POLLING_SECONDS = 0.05
 """kombu's file broker looks once a second by default, which would cap the worker at two messages a second."""
@@ -24,8 +28,11 @@ class TriageApp(Celery):  # type: ignore[misc]  # celery is untyped
     services: Services
 
     def ring(self, stage: Stage) -> None:
-        """Tell the broker that `stage` has work; messages carry nothing else."""
-        self.send_task(stage.task_name, queue=stage.queue.value)
+        """Tell the broker that `stage` has work; a broker that is away costs no more than a sweep, see worker.sweep."""
+        try:
+            self.send_task(stage.task_name, queue=stage.queue.value)
+        except OperationalError as error:
+            logger.warning("the broker does not answer (%s); the sweep rings %s again", error, stage.name)
 
 
 def build_app(settings: Settings) -> TriageApp:

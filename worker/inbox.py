@@ -5,6 +5,7 @@ listed at start and every `TRIAGE_RESCAN_SECONDS`, since inotify drops events wh
 tell of files inside a folder that was moved in.
 """
 
+import errno
 import logging
 import queue
 import time
@@ -120,7 +121,12 @@ class Inbox:
         claims = []
         for path in paths:
             self._tracker.forget(path)
-            claim_id = inbox_files.claim(self._folder, self._claimed, path)
+            try:
+                claim_id = inbox_files.claim(self._folder, self._claimed, path)
+            except OSError as error:
+                # without the name, which is patient data; the next listing tries again
+                logger.warning("a file in the inbox cannot be taken: %s", errno.errorcode.get(error.errno or 0, "?"))
+                continue
             if claim_id is not None:
                 claims.append(claim_id)
         self._register(claims)
@@ -140,8 +146,7 @@ class Inbox:
         """Register claims that a killed worker renamed but did not get to write down."""
         if not self._claimed.is_dir():
             return
-        old = time.time() - ADOPT_AFTER_SECONDS
-        names = [path.name for path in self._claimed.iterdir() if path.stat().st_mtime < old]
+        names = inbox_files.claims_before(self._claimed, time.time() - ADOPT_AFTER_SECONDS)
         for start in range(0, len(names), CLAIMS_A_LOOK):
             chunk = names[start : start + CLAIMS_A_LOOK]
             with self._services.session.begin() as session:

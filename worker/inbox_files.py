@@ -44,16 +44,33 @@ def claim(inbox: Path, claimed: Path, path: Path) -> str | None:
 
     Returns:
         The claim id, or `None` when another worker was faster.
+
+    Raises:
+        OSError: the file cannot be taken, for want of permission perhaps; it stays where it is.
     """
     claim_id = uuid4().hex
     target = claimed / claim_id / path.relative_to(inbox)
-    target.parent.mkdir(parents=True)
     try:
+        target.parent.mkdir(parents=True)
         path.rename(target)
-    except FileNotFoundError:
-        shutil.rmtree(claimed / claim_id)
-        return None
+    except OSError as error:
+        shutil.rmtree(claimed / claim_id, ignore_errors=True)
+        if isinstance(error, FileNotFoundError):
+            return None
+        raise
     return claim_id
+
+
+def claims_before(claimed: Path, moment: float) -> list[str]:
+    """Claims whose folder was made before `moment`, in epoch seconds."""
+    found = []
+    for folder in claimed.iterdir():
+        try:
+            if folder.stat().st_mtime < moment:
+                found.append(folder.name)
+        except FileNotFoundError:
+            continue  # let go meanwhile
+    return found
 
 
 def claimed_file(claimed: Path, claim_id: str) -> Path | None:

@@ -56,7 +56,7 @@ class Settings(BaseSettings):
     batch_size: int = Field(8, ge=1, le=1024, description="Slices in one pass of the network.")
 
     watch: WatchMode = Field(WatchMode.INOTIFY, description="inotify, or polling for NFS and SMB shares.")
-    settle_seconds: float = Field(1.0, gt=0, description="A file is complete when it stood still this long.")
+    settle_seconds: float = Field(1.0, gt=0, description="A closed file is complete when it stood still this long.")
     rescan_seconds: float = Field(60.0, gt=0, description="How often the whole inbox is listed, events or not.")
     sweep_seconds: float = Field(2.0, gt=0, description="How often due work without a message is looked for.")
     quiet_seconds: float = Field(20.0, ge=0, description="A DICOM study is complete when nothing came this long.")

@@ -4,8 +4,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-LOOKS_WITHOUT_CLOSE = 3
-"""Looks at an unchanged size and time before a file counts as complete when nobody saw it being closed."""
+LONGER_WITHOUT_CLOSE = 3
+"""A file nobody saw being closed must stand still this many times as long: a slow writer pauses, then goes on."""
 
 
 @dataclass(frozen=True)
@@ -20,15 +20,14 @@ class Look:
 class _Watched:
     look: Look | None = None
     still_since: float = 0.0
-    still_looks: int = 0
     closed: bool = False
 
 
 class StabilityTracker:
     """Follows files until each has stood still for `settle_seconds`.
 
-    A file seen being closed or moved in is settled once it stood still that long; one that was only listed must have
-    stood still over several looks besides, since a slow writer pauses longer than that.
+    A file seen being closed or moved in is settled once it stood still that long; one that was only listed, or is
+    being written, must have stood still `LONGER_WITHOUT_CLOSE` times as long.
     """
 
     def __init__(self, settle_seconds: float) -> None:
@@ -60,9 +59,7 @@ class StabilityTracker:
         """Take one look into account, `now` in monotonic seconds; True when the file is settled."""
         watched = self._watched.setdefault(path, _Watched())
         if found != watched.look:
-            watched.look, watched.still_since, watched.still_looks = found, now, 1
+            watched.look, watched.still_since = found, now
             return False
-        watched.still_looks += 1
-        if now - watched.still_since < self._settle_seconds:
-            return False
-        return watched.closed or watched.still_looks > LOOKS_WITHOUT_CLOSE
+        needed = self._settle_seconds * (1 if watched.closed else LONGER_WITHOUT_CLOSE)
+        return now - watched.still_since >= needed

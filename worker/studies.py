@@ -17,7 +17,7 @@ def public_study_id(study_uid: str) -> str:
 def ready_at(
     kind: StudyKind, first_arrival: datetime, last_arrival: datetime, quiet: timedelta, quiet_max: timedelta
 ) -> datetime:
-    """When a study may be read: an image at once, DICOM after `quiet` without arrivals, at the latest after `quiet_max`."""
+    """When a study may be read: an image at once, DICOM when nothing came for `quiet` or `quiet_max` have passed."""
     if kind is StudyKind.IMAGE:
         return last_arrival
     return min(last_arrival + quiet, max(first_arrival + quiet_max, last_arrival))

@@ -1,5 +1,6 @@
 """The Celery tasks, one a stage; all they do is visit it."""
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from worker.pipeline import STAGES, Stage
@@ -15,7 +16,7 @@ def register_tasks(app: "TriageApp") -> None:
         app.task(name=stage.task_name, shared=False)(_visit(app, stage))
 
 
-def _visit(app: "TriageApp", stage: Stage):  # type: ignore[no-untyped-def]  # celery is untyped
+def _visit(app: "TriageApp", stage: Stage) -> Callable[[], int]:
     def visit() -> int:
         return run_stage(stage, app.services, app.ring)
 

@@ -72,7 +72,7 @@ def upgrade() -> None:
         "file",
         sa.Column("claim_id", sa.String(length=32), nullable=False),
         sa.Column("original_name", sa.String(), nullable=False),
-        sa.Column("size_bytes", sa.Integer(), nullable=True),
+        sa.Column("size_bytes", sa.BigInteger(), nullable=True),
         sa.Column("sha256", sa.String(length=64), nullable=True),
         sa.Column("reason", sa.String(length=32), nullable=True),
         sa.Column("message", sa.String(), nullable=True),

@@ -119,7 +119,11 @@ class Deployment:
 
     def wait_until_done(self, files: int, seconds: float = 180.0) -> None:
         """Wait for the last report of `files` dropped files."""
-        wait_until(lambda: self.is_done(files), seconds, f"{files} files done", lambda: f"{self.counts()}\n{self.logs()}")
+
+        def explain() -> str:
+            return f"{self.counts()}\n{self.logs()}"
+
+        wait_until(lambda: self.is_done(files), seconds, f"{files} files done", explain)
 
     def logs(self) -> str:
         """All that the workers wrote."""

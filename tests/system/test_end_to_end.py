@@ -102,7 +102,7 @@ def test_kill_9_in_the_middle_loses_and_doubles_nothing(kind: str, request: pyte
     worker = deployment.start()
     for number in range(count):
         deployment.drop(f"scan {number}.jpg", head_like_jpeg(number))
-    wait_until(lambda: 5 <= len(deployment.reports()), 120, "first reports", deployment.logs)
+    wait_until(lambda: len(deployment.reports()) >= 5, 120, "first reports", deployment.logs)
     worker.kill()
     assert len(deployment.reports()) < count, "all was done before the kill: the test proves nothing"
     deployment.start()

@@ -20,7 +20,7 @@ TRAIN_PER_CLASS, VAL_PER_CLASS = 16, 4
 
 def smooth_noise(generator: np.random.Generator) -> GreyImage:
     """A picture no other looks like: random brightness, 12 by 12, magnified."""
-    coarse = generator.integers(20, 110, (12, 12), dtype=np.uint8)
+    coarse = generator.integers(10, 170, (12, 12), dtype=np.uint8)
     return np.asarray(Image.fromarray(coarse).resize((SIDE, SIDE), Image.Resampling.BILINEAR)).copy()
 
 

@@ -40,7 +40,11 @@ class TestAssigner:
         assigned = ASSIGNER.assign(target([8.0, 4.0, 50.0, 60.0], channel=2))
         rows = assigned.channels == 2
         corners = torch.cat(
-            [ASSIGNER.centres[rows] - assigned.distances[rows, :2], ASSIGNER.centres[rows] + assigned.distances[rows, 2:]], 1
+            [
+                ASSIGNER.centres[rows] - assigned.distances[rows, :2],
+                ASSIGNER.centres[rows] + assigned.distances[rows, 2:],
+            ],
+            1,
         )
         assert torch.allclose(corners, torch.tensor([8.0, 4.0, 50.0, 60.0]).expand_as(corners))
 
@@ -50,7 +54,9 @@ class TestAssigner:
         assert (assigned.centreness[middle] > 0.9).all()
 
     def test_the_smaller_of_two_boxes_wins(self) -> None:
-        both = Target(0, torch.tensor([[4.0, 4.0, 60.0, 60.0], [24.0, 24.0, 40.0, 40.0]]), torch.tensor([0, GLAND_CHANNEL]), True)
+        both = Target(
+            0, torch.tensor([[4.0, 4.0, 60.0, 60.0], [24.0, 24.0, 40.0, 40.0]]), torch.tensor([0, GLAND_CHANNEL]), True
+        )
         assigned = ASSIGNER.assign(both)
         finest_middle = (ASSIGNER.strides == 8) & ((ASSIGNER.centres - 32).abs().amax(1) < 5)
         assert (assigned.channels[finest_middle] == GLAND_CHANNEL).all()

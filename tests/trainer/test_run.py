@@ -22,7 +22,12 @@ def make_run(folder: Path, data: Path, recipe: Recipe = RECIPE) -> TrainingRun:
     samples = list_samples(data, Split.VAL)
     torch.manual_seed(7)
     return TrainingRun(
-        folder, recipe, BrainTumorClassifier(), BrainTumorDataset(samples, 96), BrainTumorTestDataset(samples[::3], 64), 7
+        folder,
+        recipe,
+        BrainTumorClassifier(),
+        BrainTumorDataset(samples, 96),
+        BrainTumorTestDataset(samples[::3], 64),
+        7,
     )
 
 

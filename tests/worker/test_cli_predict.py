@@ -2,6 +2,7 @@
 
 import json
 import os
+import pty
 import subprocess
 import sys
 from pathlib import Path
@@ -158,3 +159,25 @@ def test_a_reader_that_stops_early_is_no_traceback() -> None:
         process.stdout.close()
         assert process.stderr is not None
         assert "Traceback" not in process.stderr.read()
+
+
+def test_a_bar_on_the_terminal_leaves_the_output_alone(tmp_path: Path) -> None:
+    folder = write(tmp_path / "in", {f"{number}.png": png(number) for number in range(3)})
+    code = (
+        "import sys; from worker.cli import app; from tests.worker.scans import FakePredictor\n"
+        "app(sys.argv[1:], obj=lambda _settings: FakePredictor())"
+    )
+    terminal, stderr = pty.openpty()
+    done = subprocess.run(
+        [sys.executable, "-c", code, "predict", "--json", str(folder)],
+        stdout=subprocess.PIPE,
+        stderr=stderr,
+        env=os.environ | {"TERM": "xterm"},
+        check=True,
+        timeout=60,
+    )
+    os.close(stderr)
+    shown = os.read(terminal, 100_000)
+    os.close(terminal)
+    assert b"Reading" in shown
+    assert [json.loads(line)["status"] for line in done.stdout.splitlines()] == ["ok"] * 3

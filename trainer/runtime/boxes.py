@@ -29,7 +29,7 @@ def iou_matrix(a: FloatArray, b: FloatArray) -> FloatArray:
     intersection = np.clip(bottom_right - top_left, 0, None).prod(2)
     area_a, area_b = (a[:, 2:] - a[:, :2]).prod(1), (b[:, 2:] - b[:, :2]).prod(1)
     union = area_a[:, None] + area_b[None] - intersection
-    return np.divide(intersection, union, out=np.zeros_like(intersection), where=union > 0)
+    return np.asarray(np.divide(intersection, union, out=np.zeros_like(intersection), where=union > 0), np.float32)
 
 
 def suppress(xyxy: FloatArray, scores: FloatArray, iou_threshold: float = NMS_IOU) -> npt.NDArray[np.int64]:

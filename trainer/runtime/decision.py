@@ -1,6 +1,6 @@
 """The answer for one slice, from the network's boxes and class logits: one pure function, `decide`.
 
-The lesions lead, the global classifier is the second opinion (docs/architecture.md, decision 3): it learns sequences and skulls
+The lesions lead, the global classifier is the second opinion (docs/architecture.md): it learns sequences and skulls
 and fails on other hospitals' images, the box head does not. So the classifier's say is bounded (`CLASSIFIER_LIMIT`),
 and `trainer.calibrate` never gives it more weight than the boxes in "tumour or not".
 """

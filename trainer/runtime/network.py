@@ -3,6 +3,7 @@
 It needs torch, so only training, export and the torch engine import it; the OpenVINO engine runs its exported graph.
 """
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -37,6 +38,7 @@ class FeaturePyramid(nn.Module):
         self.smooth = nn.ModuleList(nn.Conv2d(width, width, 3, padding=1) for _ in in_channels)
 
     def forward(self, c3: Tensor, c4: Tensor, c5: Tensor) -> list[Tensor]:
+        """Levels P3, P4, P5, finest first, each `(n, width, h, w)`."""
         p5 = self.lateral[2](c5)
         p4 = self.lateral[1](c4) + functional.interpolate(p5, scale_factor=2.0, mode="nearest")
         p3 = self.lateral[0](c3) + functional.interpolate(p4, scale_factor=2.0, mode="nearest")
@@ -61,9 +63,11 @@ class BoxHead(nn.Module):
         self.distances = nn.Conv2d(width, 4, 3, padding=1)
         self.centreness = nn.Conv2d(width, 1, 3, padding=1)
         self.level_scale = nn.Parameter(torch.ones(len(LEVEL_STRIDES)))
-        nn.init.constant_(self.class_logits.bias, -torch.log(torch.tensor((1 - LESION_PRIOR) / LESION_PRIOR)).item())
+        if self.class_logits.bias is not None:
+            nn.init.constant_(self.class_logits.bias, -math.log((1 - LESION_PRIOR) / LESION_PRIOR))
 
     def forward(self, levels: list[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+        """Logits `(n, l, 4)`, distances `(n, l, 4)` in network pixels, centreness logits `(n, l)`, level by level."""
         logits, distances, centreness = [], [], []
         for index, (level, stride) in enumerate(zip(levels, LEVEL_STRIDES, strict=True)):
             class_features, box_features = self.class_tower(level), self.box_tower(level)
@@ -98,6 +102,7 @@ class BrainTumorClassifier(nn.Module):
         self.register_buffer("grey_std", torch.tensor(IMAGENET_GREY_STD), persistent=False)
 
     def forward(self, images: Tensor) -> NetworkTensors:
+        """One pass; shapes as in `NetworkTensors`."""
         x = ((images - self.grey_mean) / self.grey_std).expand(-1, 3, -1, -1)
         c2 = self.layer1(self.stem(x))
         c3 = self.layer2(c2)

@@ -41,7 +41,7 @@ class Letterbox:
         scale = np.array([self.scale_x, self.scale_y] * 2, np.float32)
         offset = np.array([self.pad_x, self.pad_y] * 2, np.float32)
         limit = np.array([self.width, self.height] * 2, np.float32)
-        return np.clip((xyxy - offset) / scale, 0, limit).astype(np.float32)
+        return np.asarray(np.clip((xyxy - offset) / scale, 0, limit), np.float32)
 
 
 def letterbox(image: GreyImage, size: int) -> tuple[GreyImage, Letterbox]:

@@ -13,7 +13,7 @@ from worker.cli.health import broker_trouble, disk_trouble, stuck_stages
 from worker.cli.opening import open_database
 from worker.pipeline import Queue
 from worker.settings import Settings
-from worker.store import queries
+from worker.store import progress, queries
 from worker.store.models import FileState, ScanFile, Study, StudyState
 
 FINAL_FILES = frozenset({FileState.READ, FileState.LEFT_OUT, FileState.DUPLICATE, FileState.REJECTED})
@@ -128,7 +128,7 @@ def _unfinished(counts: dict[str, int], final: frozenset[FileState] | frozenset[
 
 
 def _oldest(session: Session, now: datetime) -> OldestWaiting | None:
-    since = queries.oldest_waiting(session)
+    since = progress.oldest_waiting(session)
     return None if since is None else OldestWaiting(since, max(0.0, (now - since).total_seconds()))
 
 

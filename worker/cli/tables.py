@@ -18,6 +18,7 @@ from worker.predict import FileStatus, StudyLine, StudyStatus
 
 LONGEST_TEXT = 200
 NOTHING = "–"
+UNBROKEN = frozenset({"Study", "Result", "Priority", "State", "When", "Score"})
 STYLES = {Priority.URGENT: "bold red", Priority.REVIEW: "yellow", Priority.ROUTINE: "green"}
 
 
@@ -53,7 +54,7 @@ def _summary(lines: Sequence[StudyLine]) -> str:
 
 def print_worklist(rows: Sequence[WorklistRow]) -> None:
     """One row a study, in worklist order."""
-    table = _table("Study", "Files", "Result", "Priority", "State", "Waited", "Report")
+    table = _table("Study", "Files", "Result", "Priority", "State", "Waited")
     for row in rows:
         waited = (row.reported_at or datetime.now(UTC)) - row.received_at
         more = f" and {len(row.files) - 1} more" if len(row.files) > 1 else ""
@@ -64,9 +65,10 @@ def print_worklist(rows: Sequence[WorklistRow]) -> None:
             _priority(row.priority),
             f"{row.state} r{row.revision}" if row.revision > 1 else row.state,
             duration(waited.total_seconds()),
-            _text(Path(row.report).name if row.report else NOTHING),
         )
-    _print(table, Text(f"{len(rows)} {'study' if len(rows) == 1 else 'studies'}"))
+    folders = sorted({str(Path(row.report).parent) for row in rows if row.report})
+    count = f"{len(rows)} {'study' if len(rows) == 1 else 'studies'}"
+    _print(table, Text("; reports in ".join([count, *folders])))
 
 
 def print_status(status: Status) -> None:
@@ -147,7 +149,7 @@ def _reports(details: StudyDetails) -> Table:
 def _table(*columns: str, title: str | None = None) -> Table:
     table = Table(title=title, title_justify="left", title_style="bold")
     for column in columns:
-        table.add_column(column, overflow="fold")
+        table.add_column(column, overflow="fold", no_wrap=column in UNBROKEN)
     return table
 
 

@@ -58,8 +58,8 @@ def read_bounded(path: Path, max_bytes: int) -> bytes:
     """
     with open_regular(path) as file:
         size = os.fstat(file.fileno()).st_size
-        # One byte more than allowed is asked for: the file may have grown since fstat.
-        data = file.read(max_bytes + 1) if size <= max_bytes else b""
+        # One byte more than fstat told is asked for: the file may have grown. Asking for the limit would reserve it.
+        data = file.read(min(size, max_bytes) + 1) if size <= max_bytes else b""
     if size > max_bytes or len(data) > max_bytes:
         sentence = (
             f"The file is larger than the limit of {max_bytes // CHUNK_BYTES} MiB; "

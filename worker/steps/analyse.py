@@ -1,19 +1,19 @@
 """From a complete study to predictions, findings and a priority."""
 
-from collections.abc import Callable, Iterator
 from datetime import timedelta
 from functools import partial
 from itertools import groupby
 
 from trainer.runtime.records import GreyImage
 from worker.analysis import conclude, predict_slices
-from worker.domain import Analysis, InstanceHeader, SliceFinding
+from worker.domain import Analysis, InstanceHeader, SliceFinding, StudyKind
 from worker.intake.read import read_instance
 from worker.pipeline import ANALYSE
 from worker.services import Services
 from worker.steps.headers import headers_of
+from worker.steps.lease import keeping_lease
 from worker.store import queries
-from worker.store.claims import Claim, move, renew
+from worker.store.claims import Claim, move
 from worker.store.models import Study, StudyState
 from worker.studies import missing_instance_numbers
 
@@ -30,26 +30,14 @@ def analyse_studies(services: Services, claim: Claim) -> None:
     slices = (
         (header, partial(_pixels, services, header)) for study_headers in headers.values() for header in study_headers
     )
-    findings = predict_slices(services.predictor, _keeping_lease(services, claim, slices), services.settings.batch_size)
+    kept = keeping_lease(services, Study, claim, slices)
+    findings = predict_slices(services.predictor, kept, services.settings.batch_size)
     for study_uid, group in groupby(findings, key=lambda finding: finding.header.study_uid):
         _commit(services, claim, studies[study_uid], list(group))
 
 
 def _pixels(services: Services, header: InstanceHeader) -> GreyImage:
     return read_instance(services.objects.path_of(header.sha256), header.sha256, services.limits).pixels
-
-
-def _keeping_lease(
-    services: Services, claim: Claim, slices: Iterator[tuple[InstanceHeader, Callable[[], GreyImage]]]
-) -> Iterator[tuple[InstanceHeader, Callable[[], GreyImage]]]:
-    renewed = services.now()
-    for item in slices:
-        now = services.now()
-        if now - renewed > services.lease / 3:
-            with services.session.begin() as session:
-                renew(session, Study, claim, now + services.lease)
-            renewed = now
-        yield item
 
 
 def _commit(services: Services, claim: Claim, study: Study, findings: list[SliceFinding]) -> None:
@@ -86,4 +74,4 @@ def _commit(services: Services, claim: Claim, study: Study, findings: list[Slice
 def _was_cut_off(services: Services, study: Study) -> bool:
     """Was the study read because it took too long, rather than because it had gone quiet?"""
     longest = timedelta(seconds=services.settings.quiet_max_seconds)
-    return study.kind == "dicom" and study.not_before - study.waiting_since >= longest
+    return study.kind == StudyKind.DICOM and study.not_before - study.waiting_since >= longest

@@ -9,6 +9,7 @@ from worker.errors import TransientError
 from worker.outbox import Outbox, rejected_folder, report_path, safe_name
 from worker.pipeline import DELIVER, REJECT
 from worker.services import Services
+from worker.steps.lease import keeping_lease
 from worker.store import queries
 from worker.store.chores import want_worklist
 from worker.store.claims import Claim, move
@@ -38,7 +39,9 @@ def deliver_reports(services: Services, claim: Claim) -> None:
     outbox = outbox_of(services)
     with services.session.begin() as session:
         studies = queries.whole_studies(session, claim.ids)
-    for study in studies:
+    for study in keeping_lease(services, Study, claim, studies):
+        if study.state != DELIVER.takes:
+            continue  # a late slice has reopened it since it was claimed
         report = next(row for row in study.reports if row.revision == study.revision)
         with disk_trouble_is_transient("report"), services.objects.path_of(report.sha256).open("rb") as pdf:
             outbox.deliver_stream(report_path(study.public_id, study.revision), pdf)
@@ -48,15 +51,7 @@ def deliver_reports(services: Services, claim: Claim) -> None:
 def _announce(services: Services, claim: Claim, study: Study) -> None:
     now = services.now()
     with services.session.begin() as session:
-        moved = move(
-            session,
-            Study,
-            study.id,
-            claim.token,
-            DELIVER.takes,
-            state=StudyState.REPORTED,
-            reported_at=now,
-        )
+        moved = move(session, Study, study.id, claim.token, DELIVER.takes, state=StudyState.REPORTED, reported_at=now)
         if not moved:
             return
         queries.record(session, "reported", now, study.id, detail=f"revision {study.revision}")
@@ -72,17 +67,22 @@ def _announce(services: Services, claim: Claim, study: Study) -> None:
     )
 
 
+def _returned_name(row: ScanFile) -> str:
+    name = safe_name(row.original_name)
+    return f"file-{name}" if name.casefold() == REASON_FILE else name
+
+
 def deliver_rejected(services: Services, claim: Claim) -> None:
     """Give each rejected file back, byte for byte, with its reason beside it."""
     outbox = outbox_of(services)
     with services.session.begin() as session:
         rows = queries.files(session, claim.ids)
-    for row in rows:
+    for row in keeping_lease(services, ScanFile, claim, rows):
         folder = rejected_folder(row.id)
         with disk_trouble_is_transient("rejected file"):
             if row.sha256 is not None:
                 with services.objects.path_of(row.sha256).open("rb") as content:
-                    outbox.deliver_stream(f"{folder}/{safe_name(row.original_name)}", content)
+                    outbox.deliver_stream(f"{folder}/{_returned_name(row)}", content)
             outbox.deliver_bytes(f"{folder}/{REASON_FILE}", f"{row.reason}: {row.message}\n".encode())
         now = services.now()
         with services.session.begin() as session:

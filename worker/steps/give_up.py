@@ -1,47 +1,51 @@
-"""Rows that used up their attempts: a file is rejected, a study failed, upkeep starts over."""
+"""Rows that used up their attempts: a file is rejected, a study failed, the rest is tried again."""
 
 import logging
+from datetime import datetime
+
+from sqlalchemy.orm import Session
 
 from worker.errors import Reason
-from worker.pipeline import INTAKE, REJECT, Stage
+from worker.pipeline import ANALYSE, INTAKE, REPORT, Stage
 from worker.services import Services
 from worker.store.chores import want_worklist
 from worker.store.claims import Claim, move, release
-from worker.store.models import FileState, StudyState
+from worker.store.models import FileState, ScanFile, Study, StudyState
 from worker.store.queries import record
 
 logger = logging.getLogger(__name__)
 
 
 def give_up(services: Services, stage: Stage, claim: Claim) -> None:
-    """Stop trying, say so, and keep everything: nothing is deleted."""
+    """Stop trying, say so, and keep everything: nothing is deleted.
+
+    A file not stored yet, a report not delivered yet and upkeep are tried for ever: only the disk stands in the way,
+    and it will have room one day.
+    """
     attempts = services.settings.max_attempts
-    logger.error("%s row %s is given up after %d attempts", stage.name, list(claim.ids), attempts)
     now = services.now()
     with services.session.begin() as session:
         for row_id in claim.ids:
-            if stage is INTAKE:
-                message = f"The file could not be read within the limits in {attempts} attempts; check it by hand."
-                moved = move(
-                    session,
-                    stage.table,
-                    row_id,
-                    claim.token,
-                    stage.takes,
-                    state=FileState.REJECTING,
-                    reason=Reason.TIMEOUT,
-                    message=message,
-                )
-                if moved:
-                    record(session, "given_up", now, file_id=row_id, detail=stage.name)
-            elif stage is not REJECT and stage.takes in set(StudyState):
-                failure = f"{stage.name} failed in {attempts} attempts; see the worker's log, then `retry` the study."
-                moved = move(
-                    session, stage.table, row_id, claim.token, stage.takes, state=StudyState.FAILED, failure=failure
-                )
-                if moved:
-                    record(session, "failed", now, study_id=row_id, detail=stage.name)
-                    want_worklist(session, now)
+            if stage is INTAKE and session.get_one(ScanFile, row_id).sha256 is not None:
+                _reject_file(session, claim, row_id, attempts, now)
+            elif stage in (ANALYSE, REPORT):
+                _fail_study(session, stage, claim, row_id, attempts, now)
             else:
-                # delivery and upkeep have nothing to give up for: the disk will be writable again one day
+                logger.error("%s row %d has failed %d times and is tried again", stage.name, row_id, claim.attempts)
                 release(session, stage.table, claim, row_id, now)
+
+
+def _reject_file(session: Session, claim: Claim, file_id: int, attempts: int, now: datetime) -> None:
+    message = f"The file could not be read within the limits in {attempts} attempts; check it by hand."
+    rejecting = {"state": FileState.REJECTING, "reason": Reason.TIMEOUT, "message": message}
+    if move(session, ScanFile, file_id, claim.token, INTAKE.takes, **rejecting):
+        logger.error("file %d is given up after %d attempts", file_id, attempts)
+        record(session, "given_up", now, file_id=file_id, detail=INTAKE.name)
+
+
+def _fail_study(session: Session, stage: Stage, claim: Claim, study_id: int, attempts: int, now: datetime) -> None:
+    failure = f"{stage.name} failed in {attempts} attempts; see the worker's log, then `retry` the study."
+    if move(session, Study, study_id, claim.token, stage.takes, state=StudyState.FAILED, failure=failure):
+        logger.error("%s of study row %d is given up after %d attempts", stage.name, study_id, attempts)
+        record(session, "failed", now, study_id=study_id, detail=stage.name)
+        want_worklist(session, now)

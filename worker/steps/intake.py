@@ -15,6 +15,7 @@ from worker.intake.read import read_instance
 from worker.pipeline import INTAKE
 from worker.services import Services
 from worker.steps.archive import unpack
+from worker.steps.lease import keeping_lease
 from worker.store import queries
 from worker.store.claims import Claim, move
 from worker.store.models import FileState, ScanFile
@@ -30,7 +31,7 @@ def take_in(services: Services, claim: Claim) -> None:
     """
     with services.session.begin() as session:
         rows = queries.files(session, claim.ids)
-    for row in rows:
+    for row in keeping_lease(services, ScanFile, claim, rows):
         try:
             _take_in_one(services, claim, row)
         except OSError as error:

@@ -14,8 +14,9 @@ from worker.report_content import report_content
 from worker.services import Services
 from worker.steps.deliver import disk_trouble_is_transient
 from worker.steps.headers import headers_of
+from worker.steps.lease import keeping_lease
 from worker.store import queries
-from worker.store.claims import Claim, move, renew
+from worker.store.claims import Claim, move
 from worker.store.models import Study, StudyState
 
 
@@ -24,8 +25,9 @@ def render_reports(services: Services, claim: Claim) -> None:
     with services.session.begin() as session:
         studies = queries.whole_studies(session, claim.ids)
     bundle = services.bundle
-    for study in studies:
-        _render(services, claim, study, bundle)
+    for study in keeping_lease(services, Study, claim, studies):
+        if study.state == REPORT.takes:  # else a late slice has reopened it since it was claimed
+            _render(services, claim, study, bundle)
 
 
 def _render(services: Services, claim: Claim, study: Study, bundle: ModelBundle) -> None:
@@ -39,7 +41,6 @@ def _render(services: Services, claim: Claim, study: Study, bundle: ModelBundle)
     with disk_trouble_is_transient("report"):
         sha256, _ = services.objects.put(BytesIO(pdf))
     with services.session.begin() as session:
-        renew(session, Study, claim, services.now() + services.lease)
         if move(session, Study, study.id, claim.token, REPORT.takes, state=StudyState.RENDERED, not_before=now):
             path = report_path(study.public_id, study.revision)
             queries.add_report(session, study, sha256, path, thumbnail, now)

@@ -34,7 +34,7 @@ def worklist_entries(session: Session, limit: int) -> list[WorklistEntry]:
     """The worklist's rows, in its order."""
     return [
         worklist_entry(study, with_thumbnail=row < THUMBNAILS_SHOWN)
-        for row, study in enumerate(worklist_studies(session, limit))
+        for row, study in enumerate(worklist_studies(session, limit, thumbnails=True))
     ]
 
 

@@ -15,6 +15,8 @@ ClaimableTable = type[ScanFile] | type[Study] | type[Chore]
 
 RETRY_DELAY_SECONDS = 2.0
 LONGEST_RETRY_DELAY_SECONDS = 300.0
+MOST_DOUBLINGS = 10
+"""Enough for the longest delay; a power of a thousand attempts would not fit a float."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +91,7 @@ def move(session: Session, table: ClaimableTable, row_id: int, token: str, from_
 
 def release(session: Session, table: ClaimableTable, claim: Claim, row_id: int, now: datetime) -> None:
     """Let go of a row whose step failed for now; it is due again after a delay that doubles with every attempt."""
-    delay = min(RETRY_DELAY_SECONDS * 2 ** (claim.attempts - 1), LONGEST_RETRY_DELAY_SECONDS)
+    delay = min(RETRY_DELAY_SECONDS * 2 ** min(claim.attempts - 1, MOST_DOUBLINGS), LONGEST_RETRY_DELAY_SECONDS)
     session.execute(
         update(table)
         .where(table.id == row_id, table.lease_token == claim.token)

@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 from sqlalchemy import (
     JSON,
+    BigInteger,
     DateTime,
     Dialect,
     ForeignKey,
@@ -111,7 +112,7 @@ class ScanFile(Claimable, Base):
 
     claim_id: Mapped[str] = mapped_column(String(32), unique=True)
     original_name: Mapped[str]
-    size_bytes: Mapped[int | None]
+    size_bytes: Mapped[int | None] = mapped_column(BigInteger)
     sha256: Mapped[str | None] = mapped_column(String(64), index=True)
     reason: Mapped[str | None] = mapped_column(String(32))
     message: Mapped[str | None]
@@ -252,7 +253,7 @@ class Report(Base):
     revision: Mapped[int]
     sha256: Mapped[str] = mapped_column(String(64))
     path: Mapped[str]
-    thumbnail_jpeg: Mapped[bytes | None] = mapped_column(LargeBinary)
+    thumbnail_jpeg: Mapped[bytes | None] = mapped_column(LargeBinary, deferred=True)
     rendered_at: Mapped[datetime]
 
     study: Mapped[Study] = relationship(back_populates="reports")

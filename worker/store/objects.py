@@ -34,7 +34,9 @@ class ObjectStore:
                 target.flush()
                 os.fsync(target.fileno())
             final = self.path_of(digest.hexdigest())
-            final.parent.mkdir(mode=PRIVATE_FOLDER, exist_ok=True)
+            if not final.parent.is_dir():
+                final.parent.mkdir(mode=PRIVATE_FOLDER, exist_ok=True)
+                sync_folder(self.root)
             temporary.replace(final)
             sync_folder(final.parent)
         finally:

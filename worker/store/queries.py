@@ -118,6 +118,7 @@ def add_instance(
         record(session, "revision_opened", now, study.id, detail=f"revision {study.revision}")
     # whoever analyses the study right now loses its claim, and its result with it
     study.state, study.lease_token, study.lease_until, study.attempts = StudyState.COLLECTING, None, None, 0
+    study.failure = None
     study.rank = min(study.rank, file.rank)
     study.not_before = ready_at(StudyKind(study.kind), study.waiting_since, now, quiet, quiet_max)
     return study
@@ -265,7 +266,7 @@ def add_report(session: Session, study: Study, sha256: str, path: str, thumbnail
 
 def lift_long_waiting(session: Session, now: datetime, max_wait: timedelta) -> None:
     """Give work that has waited too long the rank of urgent work (ageing)."""
-    for table, finished in ((Study, (StudyState.REPORTED, StudyState.FAILED)), (ScanFile, _FINAL_FILE_STATES)):
+    for table, finished in ((Study, (StudyState.REPORTED, StudyState.FAILED)), (ScanFile, FINAL_FILE_STATES)):
         session.execute(
             update(table)
             .where(table.state.not_in(finished), table.rank > 0, table.waiting_since < now - max_wait)
@@ -273,24 +274,13 @@ def lift_long_waiting(session: Session, now: datetime, max_wait: timedelta) -> N
         )
 
 
-_FINAL_FILE_STATES = (FileState.READ, FileState.LEFT_OUT, FileState.DUPLICATE, FileState.REJECTED)
+FINAL_FILE_STATES = (FileState.READ, FileState.LEFT_OUT, FileState.DUPLICATE, FileState.REJECTED)
 
 
 def count_by_state(session: Session, table: type[ScanFile] | type[Study]) -> dict[str, int]:
     """Rows of a table by state."""
     counted = session.execute(select(table.state, func.count()).group_by(table.state))
     return {row[0]: row[1] for row in counted}
-
-
-def oldest_waiting(session: Session) -> datetime | None:
-    """Since when the longest waiting unfinished file or study waits."""
-    waiting = [
-        session.scalar(
-            select(func.min(Study.waiting_since)).where(Study.state.not_in((StudyState.REPORTED, StudyState.FAILED)))
-        ),
-        session.scalar(select(func.min(ScanFile.waiting_since)).where(ScanFile.state.not_in(_FINAL_FILE_STATES))),
-    ]
-    return min((moment for moment in waiting if moment is not None), default=None)
 
 
 def events_of(session: Session, study: Study) -> list[Event]:

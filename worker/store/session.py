@@ -14,8 +14,9 @@ def open_engine(url: str) -> Engine:
 
     SQLite: write-ahead log, every commit on disk before it returns (NORMAL may lose the last ones on power loss), and
     every transaction takes the write lock at once, so that reading and updating what is due is one atomic step.
+    Errors never quote the values of a statement: file names are among them, and they end in logs.
     """
-    engine = create_engine(url, poolclass=NullPool)
+    engine = create_engine(url, poolclass=NullPool, hide_parameters=True)
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_immediate)

@@ -4,7 +4,7 @@ from sqlalchemy import case, select
 from sqlalchemy.orm import Session, selectinload
 
 from worker.domain import Priority
-from worker.store.models import Study, StudyState
+from worker.store.models import Report, Study, StudyState
 
 _ORDER = case(
     (Study.state == StudyState.FAILED, 0),
@@ -16,11 +16,12 @@ _ORDER = case(
 """A study that could not be read needs a person first of all; one not read yet comes last."""
 
 
-def worklist_studies(session: Session, limit: int | None = None) -> list[Study]:
-    """Studies by priority, then longest waiting; with files, results and reports."""
+def worklist_studies(session: Session, limit: int | None = None, *, thumbnails: bool = False) -> list[Study]:
+    """Studies by priority, then longest waiting; with files, results and reports, and their pictures where asked for."""
+    reports = selectinload(Study.reports)
     wanted = (
         select(Study)
-        .options(selectinload(Study.files), selectinload(Study.results), selectinload(Study.reports))
+        .options(selectinload(Study.files), selectinload(Study.results), reports.undefer(Report.thumbnail_jpeg) if thumbnails else reports)
         .order_by(_ORDER, Study.received_at, Study.id)
         .limit(limit)
     )

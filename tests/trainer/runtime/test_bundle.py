@@ -1,0 +1,68 @@
+"""A model folder is whole or refused."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from trainer.runtime.bundle import SUMMED_FILES, ModelBundle, ModelFolderError, file_sha256
+from trainer.runtime.predictor import load_predictor
+
+
+def change(folder: Path, **values: object) -> None:
+    manifest: dict[str, Any] = json.loads((folder / "model.json").read_text())
+    (folder / "model.json").write_text(json.dumps(manifest | values))
+
+
+def test_a_whole_folder(model_folder: Path) -> None:
+    bundle = ModelBundle.load(model_folder)
+    assert bundle.weights_sha256 == file_sha256(model_folder / "model.safetensors")
+    assert bundle.folder == model_folder
+
+
+@pytest.mark.parametrize("name", SUMMED_FILES)
+def test_a_changed_file_is_refused(own_model: Path, name: str) -> None:
+    with (own_model / name).open("ab") as file:
+        file.write(b"\n")
+    with pytest.raises(ModelFolderError, match="is not the file model.json was written for"):
+        ModelBundle.load(own_model)
+
+
+@pytest.mark.parametrize("name", SUMMED_FILES)
+def test_a_missing_file_is_refused(own_model: Path, name: str) -> None:
+    (own_model / name).unlink()
+    with pytest.raises(ModelFolderError, match="cannot be read: No such file"):
+        load_predictor(own_model)
+
+
+@pytest.mark.parametrize(
+    ("damage", "sentence"),
+    [
+        (lambda folder: change(folder, schema=2), "schema 2 and this version reads schema 1: update the program"),
+        (lambda folder: change(folder, classes=["a", "b"]), r"names the classes \['a', 'b'\]"),
+        (lambda folder: change(folder, input_size=100), "input_size 100, which is not a multiple of 32"),
+        (lambda folder: change(folder, files=None), "is not complete"),
+        (lambda folder: change(folder, files={}), "holds no sum of model.safetensors"),
+        (lambda folder: (folder / "model.json").write_text("{"), "model.json cannot be read"),
+        (lambda folder: (folder / "model.json").write_text("[]"), "is not a JSON object"),
+        (lambda folder: (folder / "model.json").unlink(), "is no model folder"),
+        (lambda folder: (folder / "metrics.json").write_text('{"weights_sha256": "x"'), "metrics.json cannot be read"),
+    ],
+)
+def test_a_broken_folder_is_one_sentence(own_model: Path, damage: Callable[[Path], object], sentence: str) -> None:
+    damage(own_model)
+    with pytest.raises(ModelFolderError, match=sentence) as refused:
+        ModelBundle.load(own_model)
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("text", ['{"box_weight": -1}', '{"new_value": 1}', '{"box_weight": "1"}'])
+def test_an_impossible_calibration_is_refused(own_model: Path, text: str) -> None:
+    (own_model / "calibration.json").write_text(text)
+    manifest = json.loads((own_model / "model.json").read_text())
+    sums = manifest["files"] | {"calibration.json": file_sha256(own_model / "calibration.json")}
+    change(own_model, files=sums)
+    with pytest.raises(ModelFolderError, match="calibration.json is not a calibration"):
+        ModelBundle.load(own_model)

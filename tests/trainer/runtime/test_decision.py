@@ -1,0 +1,138 @@
+"""The answer for one slice: TestProbabilities, TestBoxesLead, TestReview."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from trainer.runtime.decision import (
+    NO_BOXES,
+    Calibration,
+    classifier_disagrees,
+    decide,
+    is_urgent,
+    low_margin,
+)
+from trainer.runtime.records import CLASSES, LESION_CLASSES, Detections, SlicePrediction, TumorClass
+
+CALIBRATION = Calibration()
+SURE = 12.0
+
+logits = st.lists(st.floats(-30, 30), min_size=4, max_size=4)
+found_boxes = st.lists(st.tuples(st.floats(0.02, 1.0), st.integers(0, 2)), max_size=6)
+
+
+def detections(*found: tuple[float, int]) -> Detections:
+    ordered = sorted(found, reverse=True)
+    return Detections(
+        np.array([[4, 4, 20, 20]] * len(ordered), np.float32).reshape(-1, 4),
+        np.array([score for score, _ in ordered], np.float32),
+        np.array([label for _, label in ordered], np.int64),
+    )
+
+
+def says(label: TumorClass, strength: float = SURE) -> np.ndarray:
+    """Class logits of a classifier that is sure of one class."""
+    return (np.eye(4)[CLASSES.index(label)] * strength).astype(np.float32)
+
+
+def prediction(probabilities: tuple[float, ...], classifier: tuple[float, ...]) -> SlicePrediction:
+    return SlicePrediction(probabilities, classifier, ())
+
+
+class TestProbabilities:
+    @given(class_logits=logits, found=found_boxes)
+    def test_they_are_probabilities(self, class_logits: list[float], found: list[tuple[float, int]]) -> None:
+        answer = decide(np.array(class_logits, np.float32), detections(*found), CALIBRATION)
+        for values in (answer.probabilities, answer.classifier_probabilities):
+            assert len(values) == 4
+            assert min(values) >= 0
+            assert sum(values) == pytest.approx(1)
+
+    @given(
+        class_logits=logits, found=found_boxes, low=st.floats(0.02, 1), high=st.floats(0.02, 1), label=st.integers(0, 2)
+    )
+    def test_a_better_box_never_makes_a_tumour_less_likely(
+        self, class_logits: list[float], found: list[tuple[float, int]], low: float, high: float, label: int
+    ) -> None:
+        low, high = sorted((low, high))
+        less, more = (
+            decide(np.array(class_logits, np.float32), detections(*found, (score, label)), CALIBRATION)
+            for score in (low, high)
+        )
+        assert more.tumor_probability >= less.tumor_probability - 1e-12
+
+    def test_the_temperature_softens_the_classifier_alone(self) -> None:
+        sharp, soft = (
+            decide(says(TumorClass.GLIOMA, 4), detections(), replace(CALIBRATION, class_temperature=temperature))
+            for temperature in (1.0, 3.0)
+        )
+        assert max(soft.classifier_probabilities) < max(sharp.classifier_probabilities)
+
+    def test_the_kind_follows_box_and_classifier(self) -> None:
+        for index, label in enumerate(LESION_CLASSES):
+            assert decide(says(label), detections((0.9, index)), CALIBRATION).label is label
+
+
+class TestBoxesLead:
+    def test_a_clear_lesion_beats_a_classifier_that_sees_none(self) -> None:
+        answer = decide(says(TumorClass.NO_TUMOR), detections((0.95, 0)), CALIBRATION)
+        assert answer.label is TumorClass.GLIOMA
+
+    def test_without_any_box_a_sure_classifier_does_not_make_a_tumour(self) -> None:
+        assert decide(says(TumorClass.MENINGIOMA), detections(), CALIBRATION).label is TumorClass.NO_TUMOR
+
+    def test_no_certainty_of_the_classifier_counts_without_bound(self) -> None:
+        sure, surer = (decide(says(TumorClass.GLIOMA, s), detections(), CALIBRATION) for s in (SURE, 10 * SURE))
+        assert surer.tumor_probability == pytest.approx(sure.tumor_probability)
+
+    def test_boxes_are_drawn_by_their_own_score_best_first(self) -> None:
+        answer = decide(says(TumorClass.GLIOMA), detections((0.29, 0), (0.3, 1), (0.8, 2)), CALIBRATION)
+        assert [(box.label, round(box.score, 2)) for box in answer.boxes] == [
+            (TumorClass.PITUITARY, 0.8),
+            (TumorClass.MENINGIOMA, 0.3),
+        ]
+        assert answer.boxes[0].xyxy == (4.0, 4.0, 20.0, 20.0)
+
+    def test_a_model_without_boxes_draws_none(self) -> None:
+        blind = replace(CALIBRATION, box_threshold=NO_BOXES, box_weight=0.0, classifier_weight=1.0, tumor_bias=0.0)
+        answer = decide(says(TumorClass.GLIOMA), detections((1.0, 0)), blind)
+        assert not blind.draws_boxes
+        assert answer.boxes == ()
+        assert answer.label is TumorClass.GLIOMA
+
+
+class TestReview:
+    def test_the_operating_point_is_urgent_itself(self) -> None:
+        even = prediction((0.25, 0.25, 0.5, 0.0), (0.25,) * 4)
+        assert is_urgent(even, CALIBRATION)
+        assert not is_urgent(prediction((0.2, 0.2, 0.6, 0.0), (0.25,) * 4), CALIBRATION)
+
+    @pytest.mark.parametrize(("probabilities", "low"), [((0.5, 0.4, 0.1, 0), True), ((0.6, 0.3, 0.1, 0), False)])
+    def test_a_low_margin_is_between_the_first_two(self, probabilities: tuple[float, ...], low: bool) -> None:
+        assert low_margin(probabilities, CALIBRATION) is low
+
+    @pytest.mark.parametrize(
+        ("classifier", "disagrees"),
+        [((0.9, 0.1, 0, 0), False), ((0.1, 0.9, 0, 0), True), ((0, 0, 0.71, 0.29), True), ((0, 0.6, 0.4, 0), False)],
+    )
+    def test_a_sure_other_answer_is_a_disagreement(self, classifier: tuple[float, ...], disagrees: bool) -> None:
+        assert classifier_disagrees(prediction((0.9, 0.1, 0, 0), classifier), CALIBRATION) is disagrees
+
+    def test_a_lesion_drawn_on_no_tumor_is_a_disagreement(self) -> None:
+        doubtful = replace(CALIBRATION, tumor_bias=-20.0)
+        answer = decide(says(TumorClass.NO_TUMOR), detections((0.9, 1)), doubtful)
+        assert answer.label is TumorClass.NO_TUMOR
+        assert len(answer.boxes) == 1
+        assert classifier_disagrees(answer, doubtful)
+
+
+@pytest.mark.parametrize(
+    "broken", [{"class_temperature": 0.0}, {"box_weight": -1.0}, {"tumor_bias": math.nan}, {"low_margin": "0.2"}]
+)
+def test_an_impossible_calibration_is_refused(broken: dict[str, float]) -> None:
+    with pytest.raises(ValueError, match="of a calibration"):
+        replace(CALIBRATION, **broken)

@@ -1,0 +1,156 @@
+"""TestFusion: the weights; TestThresholds: the cuts; TestFolder: a model folder calibrated anew."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from trainer import calibrate
+from trainer.calibrate import CalibrationError, fit_calibration, held_out_samples
+from trainer.fusion import HeldOutEvidence, fit_kind, fit_temperature, fit_tumor
+from trainer.labels import DatasetError
+from trainer.readings import ReadSample, answers
+from trainer.runtime.bundle import ModelBundle, read_manifest, write_calibration, write_manifest
+from trainer.runtime.decision import NO_BOXES, Calibration
+from trainer.runtime.records import CLASSES, LESION_CLASSES, SlicePrediction, TumorClass
+from trainer.thresholds import best_box_threshold, disagreement_threshold, margin_threshold, operating_point
+
+from .readings_made_by_hand import line, read
+
+HERE, THERE = (10.0, 10.0, 30.0, 30.0), (60.0, 60.0, 90.0, 90.0)
+
+
+def held_out(count: int = 200, box_signal: float = 1.0) -> list[ReadSample]:
+    """Images whose boxes and class logits both tell the truth, with noise; `box_signal` 0: the boxes say nothing."""
+    generator = np.random.default_rng(3)
+    reads = []
+    for index in range(count):
+        label = CLASSES[index % 4]
+        logits = 2.5 * np.eye(4)[index % 4] + generator.normal(0, 1, 4)
+        tumor = label is not TumorClass.NO_TUMOR
+        strength = (2.0 if tumor else -2.0) * box_signal + generator.normal(0, 1)
+        kind = LESION_CLASSES.index(label) if tumor and generator.random() < 0.85 else int(generator.integers(3))
+        score = float(np.clip(1 / (1 + np.exp(-strength)), 0.02, 0.98))
+        lines = (line(CLASSES.index(label), *HERE),) if tumor else ()
+        reads.append(read(label, lines, ((score, kind, HERE),), tuple(logits)))
+    return reads
+
+
+def is_tumor(reads: list[ReadSample]) -> np.ndarray:
+    return np.array([each.sample.tumor_class is not TumorClass.NO_TUMOR for each in reads])
+
+
+class TestFusion:
+    def test_the_boxes_never_weigh_less_than_the_classifier(self) -> None:
+        # a classifier without any noise: a free fit would follow it alone
+        reads = [replace(each, reading=replace(each.reading, class_logits=np.eye(4, dtype=np.float32)[each.sample.class_index] * 9))
+                 for each in held_out()]  # fmt: skip
+        evidence, tumor = HeldOutEvidence.of(reads, 1.0), is_tumor(reads)
+        box_weight, classifier_weight, _ = fit_tumor(evidence, tumor, boxes=True)
+        gaps = [values[tumor].mean() - values[~tumor].mean() for values in (evidence.box, evidence.classifier)]
+        assert classifier_weight > 0
+        assert box_weight * gaps[0] >= classifier_weight * gaps[1] - 1e-9
+
+    def test_evidence_that_separates_perfectly_makes_no_infinite_weight(self) -> None:
+        count = 40
+        tumor = np.arange(count) % 2 == 0
+        sign = np.where(tumor, 1.0, -1.0)
+        evidence = HeldOutEvidence(3 * sign, 4 * sign, np.zeros((count, 3)), np.zeros((count, 3)))
+        box_weight, classifier_weight, bias = fit_tumor(evidence, tumor, boxes=True)
+        assert max(box_weight, classifier_weight, abs(bias)) < 10
+
+    def test_boxes_that_say_nothing_leave_it_to_the_classifier(self, caplog: pytest.LogCaptureFixture) -> None:
+        reads = held_out(box_signal=0.0)
+        box_weight, classifier_weight, _ = fit_tumor(HeldOutEvidence.of(reads, 1.0), is_tumor(reads), boxes=True)
+        assert box_weight == 0
+        assert classifier_weight > 0.3
+        assert "the classifier decides alone" in caplog.text
+
+    def test_the_kind_uses_both_opinions(self) -> None:
+        reads = held_out()
+        class_indices = np.array([each.sample.class_index for each in reads])
+        assert min(fit_kind(HeldOutEvidence.of(reads, 1.0), class_indices, boxes=True)) > 0.1
+
+    @pytest.mark.parametrize("temperature", [0.5, 1.0, 2.0])
+    def test_the_temperature_is_found(self, temperature: float) -> None:
+        generator = np.random.default_rng(1)
+        honest = generator.normal(0, 2, (4000, 4))
+        powers = np.exp(honest)
+        truth = (generator.random((4000, 1)) > (powers / powers.sum(1, keepdims=True)).cumsum(1)).sum(1)
+        assert fit_temperature((honest * temperature).astype(np.float32), truth) == pytest.approx(temperature, rel=0.1)
+
+    def test_the_fitted_answers_are_right_and_honest(self) -> None:
+        reads = held_out()
+        calibration = fit_calibration(reads, boxes=True)
+        predictions = answers(reads, calibration)
+        right = [p.label is each.sample.tumor_class for p, each in zip(predictions, reads, strict=True)]
+        certainty = [max(p.probabilities) for p in predictions]
+        assert np.mean(right) > 0.93
+        assert np.mean(certainty) == pytest.approx(np.mean(right), abs=0.06)
+
+    def test_a_model_without_boxes(self) -> None:
+        calibration = fit_calibration(held_out(), boxes=False)
+        assert (calibration.box_weight, calibration.kind_box_weight, calibration.box_threshold) == (0, 0, NO_BOXES)
+
+    def test_one_kind_of_image_is_not_enough(self) -> None:
+        with pytest.raises(CalibrationError, match="2 held-out images with 2 tumours"):
+            fit_calibration([read(TumorClass.GLIOMA)] * 2, boxes=True)
+
+
+def prediction(fused: tuple[float, ...], classifier: tuple[float, ...]) -> SlicePrediction:
+    return SlicePrediction(fused, classifier, ())
+
+
+class TestThresholds:
+    def test_the_operating_point_misses_one_in_a_hundred(self) -> None:
+        probabilities = np.concatenate([[0.01], np.linspace(0.3, 1, 99)])
+        point = operating_point(probabilities)
+        assert point == pytest.approx(0.3)
+        assert (probabilities >= point).mean() == 0.99
+
+    @pytest.mark.parametrize(("all_at", "point"), [(0.999, 0.5), (0.001, 0.1)])
+    def test_the_operating_point_is_bounded(self, all_at: float, point: float) -> None:
+        assert operating_point(np.full(50, all_at)) == point
+
+    def test_one_in_twenty_has_a_low_margin(self) -> None:
+        margins = np.linspace(0.05, 1, 100)
+        probabilities = np.stack([(1 + margins) / 2, (1 - margins) / 2], 1)
+        assert (margins < margin_threshold(probabilities)).mean() == pytest.approx(0.05, abs=0.011)
+
+    def test_few_disagreements_all_count(self) -> None:
+        agreeing = [prediction((1, 0, 0, 0), (0.9, 0.1, 0, 0))] * 99
+        assert disagreement_threshold([*agreeing, prediction((1, 0, 0, 0), (0, 0.7, 0.3, 0))]) == 0.5
+
+    def test_many_disagreements_are_kept_to_the_budget(self) -> None:
+        rivals = [prediction((1, 0, 0, 0), (1 - p, p, 0, 0)) for p in np.linspace(0.51, 0.94, 100)]
+        threshold = disagreement_threshold(rivals)
+        assert sum(max(p.classifier_probabilities) >= threshold for p in rivals) == 5
+
+    def test_the_box_threshold_lies_between_false_alarms_and_lesions(self) -> None:
+        lesion = read(TumorClass.GLIOMA, (line(0, *HERE),), ((0.5, 0, HERE), (0.3, 0, THERE)))
+        healthy = read(TumorClass.NO_TUMOR, (), ((0.25, 1, THERE),))
+        assert 0.3 < best_box_threshold([lesion, healthy]) <= 0.5
+
+    def test_a_lesion_is_found_once(self) -> None:
+        twice = read(TumorClass.GLIOMA, (line(0, *HERE),), ((0.5, 0, HERE), (0.4, 0, (10.0, 10.0, 30.0, 29.0))))
+        assert best_box_threshold([twice]) > 0.4
+
+
+class TestFolder:
+    def test_it_is_calibrated_in_place_with_new_sums(self, data: Path, own_model: Path) -> None:
+        before = ModelBundle.load(own_model).calibration
+        (own_model / "calibration.json").write_text("{}")
+        assert calibrate.main(["--data", str(data), "--model", str(own_model)]) == 2  # the sum is wrong
+        model = own_model.parent / "again"
+        own_model.rename(model)
+        write_calibration(model, Calibration())
+        manifest = read_manifest(model)
+        write_manifest(model, manifest.version, manifest.input_size, manifest.flip_tta, manifest.recipe)
+        assert calibrate.main(["--data", str(data), "--model", str(model)]) == 0
+        assert ModelBundle.load(model).calibration == before
+
+    def test_other_data_are_refused(self, data: Path, tmp_path: Path) -> None:
+        (tmp_path / "list.csv").write_text("name,sha256\nGlioma/images/scan (1).png,00\nGlioma/images/gone.png,11\n")
+        with pytest.raises(DatasetError, match=r"1 held-out files differ, 1 are missing \(for example Glioma"):
+            held_out_samples(data, tmp_path / "list.csv")

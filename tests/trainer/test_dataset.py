@@ -1,0 +1,57 @@
+"""Images and boxes as the network gets them, and the held-out part."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from trainer.dataset import BrainTumorDataset, BrainTumorTestDataset, collate, hold_out
+from trainer.labels import DatasetError, Split, list_samples
+from trainer.runtime.records import CLASSES, TumorClass
+
+from .conftest import SIDE
+
+
+def test_boxes_are_in_network_pixels_and_on_the_lesion(data: Path) -> None:
+    dataset = BrainTumorTestDataset(list_samples(data, Split.VAL), 64)
+    for sample, (image, target) in zip(dataset.samples, (dataset[i] for i in range(len(dataset))), strict=True):
+        assert image.shape == (1, 64, 64)
+        assert image.dtype == torch.uint8
+        assert CLASSES[target.class_index] == sample.tumor_class
+        assert len(target.xyxy) == (sample.tumor_class is not TumorClass.NO_TUMOR)
+        for x1, y1, x2, y2 in target.xyxy.round().int().tolist():
+            assert (x2 - x1, y2 - y1) == pytest.approx((28 * 64 / SIDE, 22 * 64 / SIDE), abs=1)
+            assert image[0, y1 + 1 : y2 - 1, x1 + 1 : x2 - 1].float().mean() > 235
+
+
+def test_a_batch_stacks_images_and_lists_targets(data: Path) -> None:
+    dataset = BrainTumorTestDataset(list_samples(data, Split.VAL)[:3], 64)
+    batch = collate([dataset[index] for index in range(3)])
+    assert batch.images.shape == (3, 1, 64, 64)
+    assert len(batch.targets) == 3
+
+
+def test_rare_classes_are_drawn_more_often(data: Path) -> None:
+    samples = [s for s in list_samples(data, Split.VAL) if s.tumor_class is not TumorClass.NO_TUMOR or "(0)" in s.name]
+    weights = BrainTumorDataset(samples, 64).sampling_weights()
+    assert weights[0] == pytest.approx(0.5)
+    assert weights[[s.tumor_class for s in samples].index(TumorClass.NO_TUMOR)] == pytest.approx(1.0)
+
+
+def test_a_broken_image_is_named(data: Path, tmp_path: Path) -> None:
+    sample = list_samples(data, Split.VAL)[0]
+    broken = tmp_path / "broken.jpg"
+    broken.write_bytes(b"no image")
+    with pytest.raises(DatasetError, match=r"broken\.jpg cannot be read"):
+        BrainTumorTestDataset([type(sample)(**{**vars(sample), "image_path": broken})], 64)
+
+
+def test_whole_groups_are_held_out_in_every_class(data: Path) -> None:
+    samples = list_samples(data, Split.TRAIN)
+    groups = np.arange(len(samples)) // 2
+    rest, held_out = hold_out(samples, groups, 0.25, seed=1)
+    index_of = {sample.name: index for index, sample in enumerate(samples)}
+    assert not {groups[index_of[s.name]] for s in rest} & {groups[index_of[s.name]] for s in held_out}
+    assert {s.class_index for s in held_out} == {0, 1, 2, 3}
+    assert 10 <= len(held_out) <= 18
