@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 from celery import signals
+from sqlalchemy.exc import OperationalError
 
+from trainer.runtime.bundle import ModelBundle, ModelFolderError
 from worker.folders import make_folders
 from worker.migrate import migrate
 from worker.settings import Settings
@@ -52,8 +54,15 @@ def prepare_home(app: "TriageApp") -> None:
 
     @signals.celeryd_init.connect(weak=False)
     def _prepare(**_: Any) -> None:
-        make_folders(settings)
-        migrate(settings.resolved_database_url)
+        # celery logs what a signal handler raises and goes on; SystemExit it lets through
+        try:
+            make_folders(settings)
+            migrate(settings.resolved_database_url)
+            ModelBundle.load(settings.model_folder)
+        except OperationalError as error:
+            sys.exit(f"The database does not answer ({error.orig}); start it, or check TRIAGE_DATABASE_URL.")
+        except (ModelFolderError, OSError) as error:
+            sys.exit(f"The worker cannot start: {error}")
 
 
 def announce(app: "TriageApp") -> None:

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Annotated
 from urllib.parse import quote
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, ValidationError, model_validator
+from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from trainer.runtime.predictor import EngineName
@@ -161,3 +162,17 @@ def _with_password(url: str, password_file: Path | None) -> str:
     scheme, _, rest = url.partition("://")
     user, at, host = rest.rpartition("@")
     return f"{scheme}://{user.partition(':')[0]}:{password}@{host if at else rest}"
+
+
+def what_is_wrong(error: ValidationError) -> list[str]:
+    """One sentence for each setting that is wrong; secrets are not repeated."""
+    return [_sentence(wrong) for wrong in error.errors()]
+
+
+def _sentence(wrong: ErrorDetails) -> str:
+    message = wrong["msg"].removeprefix("Value error, ")
+    if not wrong["loc"]:
+        return f"{message}."
+    name = f"TRIAGE_{wrong['loc'][0]}".upper()
+    given = "" if name.endswith(("_URL", "_FILE")) else f" (it is {str(wrong['input'])!r})"  # a URL may hold a password
+    return f"{name}: {message[:1].lower()}{message[1:]}{given}; see docs/settings.md."

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -150,6 +151,26 @@ def test_bad_input_is_kept_with_its_reason_and_blocks_nothing(embedded: Deployme
     assert outside.read_bytes() == good_jpeg
     for secret in ("quoted", "newline", "text.jpg"):
         assert secret not in embedded.logs(), "a file name is patient data and must not be logged"
+
+
+def test_a_dropped_archive_is_read_member_by_member(embedded: Deployment) -> None:
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as members:
+        members.writestr("study/one.jpg", head_like_jpeg(1))
+        members.writestr("study/two.jpg", head_like_jpeg(2))
+        members.writestr("study/readme.jpg", b"not a picture")
+    embedded.start()
+    embedded.drop("study.zip", archive.getvalue())
+    embedded.wait_until_done(4)
+    assert len(embedded.reports()) == 2
+    with embedded.sessions.begin() as session:
+        outcomes = {row.original_name: row.state for row in session.query(ScanFile)}
+    assert outcomes == {
+        "study.zip": FileState.READ,
+        "study.zip/study/one.jpg": FileState.READ,
+        "study.zip/study/two.jpg": FileState.READ,
+        "study.zip/study/readme.jpg": FileState.REJECTED,
+    }
 
 
 def test_importing_the_application_loads_neither_torch_nor_openvino() -> None:

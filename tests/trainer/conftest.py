@@ -64,7 +64,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def small_network() -> Iterator[None]:
     """ResNet with one narrow block a stage instead of ResNet-50: the same names and widths outside, a tenth inside."""
 
-    def narrow(weights: None) -> ResNet:
+    def narrow(weights: None) -> ResNet:  # noqa: ARG001 - as torchvision calls it
         return ResNet(Bottleneck, [1, 1, 1, 1], width_per_group=8)
 
     with pytest.MonkeyPatch.context() as patch:

@@ -37,6 +37,10 @@ def held_out(count: int = 200, box_signal: float = 1.0) -> list[ReadSample]:
     return reads
 
 
+def with_logits(read: ReadSample, logits: np.ndarray) -> ReadSample:
+    return replace(read, reading=replace(read.reading, class_logits=logits.astype(np.float32)))
+
+
 def is_tumor(reads: list[ReadSample]) -> np.ndarray:
     return np.array([each.sample.tumor_class is not TumorClass.NO_TUMOR for each in reads])
 
@@ -44,8 +48,7 @@ def is_tumor(reads: list[ReadSample]) -> np.ndarray:
 class TestFusion:
     def test_the_boxes_never_weigh_less_than_the_classifier(self) -> None:
         # a classifier without any noise: a free fit would follow it alone
-        reads = [replace(each, reading=replace(each.reading, class_logits=np.eye(4, dtype=np.float32)[each.sample.class_index] * 9))
-                 for each in held_out()]  # fmt: skip
+        reads = [with_logits(each, np.eye(4)[each.sample.class_index] * 9) for each in held_out()]
         evidence, tumor = HeldOutEvidence.of(reads, 1.0), is_tumor(reads)
         box_weight, classifier_weight, _ = fit_tumor(evidence, tumor, boxes=True)
         gaps = [values[tumor].mean() - values[~tumor].mean() for values in (evidence.box, evidence.classifier)]

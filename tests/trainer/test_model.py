@@ -32,8 +32,8 @@ def test_the_real_body_is_resnet_50(monkeypatch: pytest.MonkeyPatch) -> None:
 class TestImageNetStart:
     def test_the_body_is_filled(self, tmp_path: Path) -> None:
         body = network.resnet50(weights=None)
-        save_file({key: value.half() if value.is_floating_point() else value for key, value in body.state_dict().items()},
-                  tmp_path / "w.safetensors")  # fmt: skip
+        state = {key: value.half() if value.is_floating_point() else value for key, value in body.state_dict().items()}
+        save_file(state, tmp_path / "w.safetensors")
         model = BrainTumorClassifier()
         load_imagenet(model, tmp_path / "w.safetensors")
         assert torch.equal(model.stem[0].weight, body.conv1.weight.half().float())

@@ -5,13 +5,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from pydantic import ValidationError
-from pydantic_core import ErrorDetails
 from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 from sqlalchemy.orm import Session
 
 from worker.cli.failure import MISUSED, CommandError
-from worker.settings import Settings
+from worker.settings import Settings, what_is_wrong
 from worker.store.session import open_engine, session_factory
 
 MISSING_TABLE = ("no such table", "no such column", "does not exist")
@@ -27,16 +26,7 @@ def load_settings() -> Settings:
     try:
         return Settings()
     except ValidationError as error:
-        raise CommandError("\n".join(_sentence(wrong) for wrong in error.errors()), MISUSED) from None
-
-
-def _sentence(wrong: ErrorDetails) -> str:
-    message = wrong["msg"].removeprefix("Value error, ")
-    if not wrong["loc"]:
-        return f"{message}."
-    name = f"TRIAGE_{wrong['loc'][0]}".upper()
-    given = "" if name.endswith(("_URL", "_FILE")) else f" (it is {str(wrong['input'])!r})"  # a URL may hold a password
-    return f"{name}: {message[:1].lower()}{message[1:]}{given}; see docs/settings.md."
+        raise CommandError("\n".join(what_is_wrong(error)), MISUSED) from None
 
 
 @contextmanager

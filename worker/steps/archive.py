@@ -39,8 +39,10 @@ def unpack(services: Services, claim: Claim, row: ScanFile, path: Path) -> bool:
 
 
 def _claim_members(services: Services, row: ScanFile, members: list[ExtractedMember]) -> dict[str, str]:
-    """Move members into claimed folders; claim id to name. The ids are the same at every attempt, so that one cut short
-    doubles nothing."""
+    """Move members into claimed folders; claim id to name.
+
+    The ids are the same at every attempt, so that one cut short doubles nothing.
+    """
     names = {}
     for member in members:
         if is_ignored(Path(member.name)):

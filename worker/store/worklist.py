@@ -17,11 +17,13 @@ _ORDER = case(
 
 
 def worklist_studies(session: Session, limit: int | None = None, *, thumbnails: bool = False) -> list[Study]:
-    """Studies by priority, then longest waiting; with files, results and reports, and their pictures where asked for."""
+    """Studies by priority, then longest waiting, with files, results, reports, and thumbnails where asked for."""
     reports = selectinload(Study.reports)
+    if thumbnails:
+        reports = reports.undefer(Report.thumbnail_jpeg)
     wanted = (
         select(Study)
-        .options(selectinload(Study.files), selectinload(Study.results), reports.undefer(Report.thumbnail_jpeg) if thumbnails else reports)
+        .options(selectinload(Study.files), selectinload(Study.results), reports)
         .order_by(_ORDER, Study.received_at, Study.id)
         .limit(limit)
     )

@@ -26,7 +26,7 @@ def test_a_whole_folder(model_folder: Path) -> None:
 def test_a_changed_file_is_refused(own_model: Path, name: str) -> None:
     with (own_model / name).open("ab") as file:
         file.write(b"\n")
-    with pytest.raises(ModelFolderError, match="is not the file model.json was written for"):
+    with pytest.raises(ModelFolderError, match="is not the file"):
         ModelBundle.load(own_model)
 
 
@@ -64,5 +64,5 @@ def test_an_impossible_calibration_is_refused(own_model: Path, text: str) -> Non
     manifest = json.loads((own_model / "model.json").read_text())
     sums = manifest["files"] | {"calibration.json": file_sha256(own_model / "calibration.json")}
     change(own_model, files=sums)
-    with pytest.raises(ModelFolderError, match="calibration.json is not a calibration"):
+    with pytest.raises(ModelFolderError, match="is not a calibration"):
         ModelBundle.load(own_model)
