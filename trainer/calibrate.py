@@ -133,7 +133,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         calibration = calibrate_folder(parsed.model, parsed.data)
     except (ModelFolderError, DatasetError, CalibrationError, EngineError) as error:
-        print(f"trainer.calibrate: {error}", file=sys.stderr)
+        print(f"trainer.calibrate: {error}", file=sys.stderr)  # noqa: T201  the command line's own answer
         return 2
     logger.info("%s", calibration)
     return 0

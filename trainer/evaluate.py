@@ -196,13 +196,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         predictor = load_predictor(parsed.model, EngineName(parsed.engine), parsed.threads)
         found = evaluate(predictor, parsed.data, parsed.limit)
     except (DatasetError, ModelFolderError, EngineError) as error:
-        print(f"trainer.evaluate: {error}", file=sys.stderr)
+        print(f"trainer.evaluate: {error}", file=sys.stderr)  # noqa: T201  the command line's own answer
         return 2
     if parsed.write:
         write_json(parsed.model / METRICS, found)
         write_model_card(parsed.model)
     if parsed.json:
-        print(json.dumps(found, allow_nan=False))
+        print(json.dumps(found, allow_nan=False))  # noqa: T201  the command line's own answer
     else:
         _print_table(found)
     return 0

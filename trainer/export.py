@@ -177,7 +177,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         out = export(parsed.run, parsed.data, parsed.out, parsed.version, parsed.flip_tta)
     except (ExportError, DatasetError, CalibrationError, EngineError, bundle.ModelFolderError) as error:
-        print(f"trainer.export: {error}", file=sys.stderr)
+        print(f"trainer.export: {error}", file=sys.stderr)  # noqa: T201  the command line's own answer
         return 2
     logger.info("written to %s; next: python -m trainer.evaluate --data %s --model %s --write", out, parsed.data, out)
     return 0

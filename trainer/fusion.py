@@ -20,6 +20,9 @@ Float64Array = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
 TEMPERATURE_RANGE = (0.25, 4.0)
+BOX_LEAD = 2.0
+"""How many times the classifier's weight the boxes have at least, in "tumour or not". The classifier alone is the worse
+guide wherever images are not like the training data (docs/data.md); up to 2 this costs nothing on held-out images."""
 SMALLEST_BOX_GAP = 0.5
 """Log-odds by which tumours must stand out in the boxes for these to take part at all (trials and broken runs)."""
 
@@ -57,26 +60,33 @@ def fit_temperature(class_logits: npt.NDArray[np.float32], class_indices: IntArr
     return float(np.exp(found.x))
 
 
+def softened(one_hot: npt.NDArray[np.bool_]) -> Float64Array:
+    """Targets `(n, k)` a little off 0 and 1, the less so the more images of the class there are.
+
+    As if every class had one more image, of unknown class (Platt, 1999, with one instead of two). Held-out images that
+    separate perfectly would otherwise make infinite weights.
+    """
+    counts = one_hot.sum(0)[one_hot.argmax(1)][:, None]
+    return np.asarray((one_hot * counts + 1 / one_hot.shape[1]) / (counts + 1), np.float64)
+
+
 def fit_tumor(evidence: HeldOutEvidence, tumor: npt.NDArray[np.bool_], boxes: bool) -> tuple[float, float, float]:
     """Box weight, classifier weight and bias of "tumour or not".
 
     Each kind of evidence is measured by its gap: how much more of it tumours have than the rest, on average. In these
-    units the box weight is held at or above the classifier's, so where both speak with their usual strength and
-    contradict each other the boxes win. On images like the training data the classifier alone would do, and a free
-    fit would follow it; on other hospitals' images it fails (docs/data.md).
-
-    The targets are Platt's (1999), not 0 and 1: held-out images that separate perfectly would make infinite weights.
+    units the box weight is held at `BOX_LEAD` times the classifier's or above, so where both speak with their usual
+    strength and contradict each other the boxes win. A free fit would follow the classifier: on images like the
+    training data it would do alone.
     """
-    counts = int(tumor.sum()), int((~tumor).sum())
-    target = np.where(tumor, (counts[0] + 1) / (counts[0] + 2), 1 / (counts[1] + 2))
+    target = softened(np.stack([~tumor, tumor], 1))[:, 1]
     box_gap = float(evidence.box[tumor].mean() - evidence.box[~tumor].mean())
     classifier_gap = float(evidence.classifier[tumor].mean() - evidence.classifier[~tumor].mean())
     classifier = evidence.classifier / max(classifier_gap, 1e-3)
     box = evidence.box / box_gap if boxes and box_gap >= SMALLEST_BOX_GAP else np.zeros(len(tumor))
     if boxes and not box.any():
         logger.warning("the boxes do not tell tumours apart (gap %.2f): the classifier decides alone", box_gap)
-    # box + classifier share one weight, box has another on top; both at least 0, so the box's is the larger
-    features = np.stack([box + classifier, box, np.ones(len(tumor))], 1)
+    # one weight is shared, BOX_LEAD to 1, and the box has another on top; neither is negative, so the box leads
+    features = np.stack([BOX_LEAD * box + classifier, box, np.ones(len(tumor))], 1)
 
     def loss(weights: Float64Array) -> float:
         z = features @ weights
@@ -84,18 +94,15 @@ def fit_tumor(evidence: HeldOutEvidence, tumor: npt.NDArray[np.bool_], boxes: bo
 
     found = minimize(loss, np.array([1.0, 0.0, 0.0]), method="L-BFGS-B", bounds=[(0, None), (0, None), (None, None)])
     shared, extra, bias = (float(value) for value in found.x)
-    box_weight = (shared + extra) / box_gap if box.any() else 0.0
+    box_weight = (BOX_LEAD * shared + extra) / box_gap if box.any() else 0.0
     return box_weight, shared / max(classifier_gap, 1e-3), bias
 
 
 def fit_kind(evidence: HeldOutEvidence, class_indices: IntArray, boxes: bool) -> tuple[float, float]:
-    """Box weight and classifier weight of "which tumour", on the tumours alone; softened targets as in `fit_tumor`."""
+    """Box weight and classifier weight of "which tumour", on the tumours alone; what helps more weighs more."""
     kinds = [CLASSES.index(label) for label in LESION_CLASSES]
     rows = np.flatnonzero(np.isin(class_indices, kinds))
-    truth = np.searchsorted(kinds, class_indices[rows])
-    one_hot = np.eye(len(kinds))[truth]
-    counts = one_hot.sum(0)[truth][:, None]
-    target = (one_hot * counts + 1) / (counts + len(kinds))
+    target = softened(class_indices[rows, None] == np.array(kinds))
     box = evidence.box_kinds[rows] if boxes else np.zeros_like(evidence.box_kinds[rows])
     classifier = evidence.classifier_kinds[rows]
 

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from trainer.fusion import BOX_LEAD
 from trainer.runtime.bundle import (
     HELD_OUT_FILES,
     METRICS,
@@ -128,8 +129,8 @@ def _decision(folder: Path) -> str:
     rows = [[f"`{name}`", f"{value:.4g}"] for name, value in asdict(calibration).items()]
     return (
         "Fitted on the held-out images (`trainer.calibrate`). In units of what a tumour adds on average, the boxes\n"
-        f"weigh at least as much as the classifier, whose log-odds are bounded at ±{CLASSIFIER_LIMIT:g}.\n\n"
-        + _table(["value of `trainer.runtime.decision.Calibration`", ""], rows)
+        f"weigh at least {BOX_LEAD:g} times as much as the classifier, whose log-odds are bounded at "
+        f"±{CLASSIFIER_LIMIT:g}.\n\n" + _table(["value of `trainer.runtime.decision.Calibration`", ""], rows)
     )
 
 

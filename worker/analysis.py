@@ -7,7 +7,7 @@ import numpy as np
 
 from trainer.runtime.decision import Calibration, classifier_disagrees, low_margin
 from trainer.runtime.predictor import Predictor
-from trainer.runtime.records import CLASSES, NO_TUMOR_INDEX, GreyImage
+from trainer.runtime.records import NO_TUMOR_INDEX, GreyImage, TumorClass, most_likely
 from worker.domain import Analysis, InstanceHeader, ReviewReason, SliceFinding
 from worker.triage import Evidence, prioritise
 
@@ -42,7 +42,7 @@ def review_reasons(
 ) -> tuple[ReviewReason, ...]:
     """Why a person should look, judged on the slices that speak for the study."""
     ranked = sorted(slices, key=lambda finding: -finding.prediction.tumor_probability)[:EVIDENCE_SLICES]
-    calls_tumor = max(range(len(CLASSES)), key=probabilities.__getitem__) != NO_TUMOR_INDEX
+    calls_tumor = most_likely(probabilities) is not TumorClass.NO_TUMOR
     reasons = []
     if any(classifier_disagrees(finding.prediction, calibration) for finding in ranked):
         reasons.append(ReviewReason.CLASSIFIER_DISAGREES)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from reports.content import Priority
-from trainer.runtime.records import CLASSES, NO_TUMOR_INDEX, GreyImage, SlicePrediction, TumorClass
+from trainer.runtime.records import NO_TUMOR_INDEX, GreyImage, SlicePrediction, TumorClass, most_likely
 
 __all__ = [
     "Analysis",
@@ -131,7 +131,7 @@ class Analysis:
     @property
     def label(self) -> TumorClass:
         """The class of the largest probability."""
-        return CLASSES[max(range(len(CLASSES)), key=self.probabilities.__getitem__)]
+        return most_likely(self.probabilities)
 
     @property
     def tumor_probability(self) -> float:

@@ -9,11 +9,13 @@ import errno
 import logging
 import queue
 import time
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from celery import bootsteps
+from sqlalchemy.exc import OperationalError
 from watchdog.events import FileSystemEvent, FileSystemEventHandler
 from watchdog.observers import Observer
 from watchdog.observers.api import BaseObserver
@@ -60,20 +62,35 @@ class Inbox:
         self._events = InboxEvents()
         self._tracker = StabilityTracker(services.settings.settle_seconds)
         self._next_listing = 0.0
-        self._observer = _observer(services.settings)
+        self._observer: BaseObserver | None = None
 
     def open(self) -> None:
         """Start listening."""
+        # watchdog warns when it meets a new folder twice, which is harmless, and quotes paths, which are patient data
+        warnings.filterwarnings("ignore", "Callback with id", RuntimeWarning)
+        self._observer = _observer(self._services.settings)
         self._observer.schedule(self._events, str(self._folder), recursive=True)
         self._observer.start()
 
     def close(self) -> None:
         """Stop listening; files not claimed yet stay in the inbox for the next start."""
-        self._observer.stop()
-        self._observer.join()
+        if self._observer is not None:
+            self._observer.stop()
+            self._observer.join()
+            self._observer = None
 
     def look(self) -> None:
-        """One round: hear events, list when it is time, claim what is settled, adopt what a crash left behind."""
+        """One round; what the disk or the database refuses now is tried again in the next ones."""
+        try:
+            self._round()
+        except OperationalError as error:
+            logger.warning("inbox: the database does not answer (%s)", type(error.orig).__name__)
+        except OSError as error:
+            # without its text, which would name a file
+            logger.warning("inbox: %s", errno.errorcode.get(error.errno or 0, "I/O error"))
+
+    def _round(self) -> None:
+        """Hear events, list when it is time, claim what is settled, adopt what a crash left behind."""
         now = time.monotonic()
         self._hear()
         if now >= self._next_listing:

@@ -8,7 +8,7 @@ import pytest
 
 from trainer import calibrate
 from trainer.calibrate import CalibrationError, fit_calibration, held_out_samples
-from trainer.fusion import HeldOutEvidence, fit_kind, fit_temperature, fit_tumor
+from trainer.fusion import BOX_LEAD, HeldOutEvidence, fit_kind, fit_temperature, fit_tumor, softened
 from trainer.labels import DatasetError
 from trainer.readings import ReadSample, answers
 from trainer.runtime.bundle import ModelBundle, read_manifest, write_calibration, write_manifest
@@ -46,14 +46,14 @@ def is_tumor(reads: list[ReadSample]) -> np.ndarray:
 
 
 class TestFusion:
-    def test_the_boxes_never_weigh_less_than_the_classifier(self) -> None:
+    def test_the_boxes_lead_the_classifier(self) -> None:
         # a classifier without any noise: a free fit would follow it alone
         reads = [with_logits(each, np.eye(4)[each.sample.class_index] * 9) for each in held_out()]
         evidence, tumor = HeldOutEvidence.of(reads, 1.0), is_tumor(reads)
         box_weight, classifier_weight, _ = fit_tumor(evidence, tumor, boxes=True)
         gaps = [values[tumor].mean() - values[~tumor].mean() for values in (evidence.box, evidence.classifier)]
         assert classifier_weight > 0
-        assert box_weight * gaps[0] >= classifier_weight * gaps[1] - 1e-9
+        assert box_weight * gaps[0] >= BOX_LEAD * classifier_weight * gaps[1] - 1e-9
 
     def test_evidence_that_separates_perfectly_makes_no_infinite_weight(self) -> None:
         count = 40
@@ -62,6 +62,10 @@ class TestFusion:
         evidence = HeldOutEvidence(3 * sign, 4 * sign, np.zeros((count, 3)), np.zeros((count, 3)))
         box_weight, classifier_weight, bias = fit_tumor(evidence, tumor, boxes=True)
         assert max(box_weight, classifier_weight, abs(bias)) < 10
+
+    def test_targets_are_soft_where_images_are_few(self) -> None:
+        one_hot = np.array([[True, False]] * 9 + [[False, True]])
+        assert softened(one_hot)[[0, 9]] == pytest.approx(np.array([[0.95, 0.05], [0.25, 0.75]]))
 
     def test_boxes_that_say_nothing_leave_it_to_the_classifier(self, caplog: pytest.LogCaptureFixture) -> None:
         reads = held_out(box_signal=0.0)

@@ -165,10 +165,13 @@ class TestNames:
         assert name == "x-\\xff\\xe9.jpg"
         name.encode()  # any database takes it
 
-    def test_urgent_files(self) -> None:
-        assert [rank_of(name) for name in ("stat/a.jpg", "stat/ward/a.jpg", "a.jpg", "static/a.jpg", "ward/stat/a.jpg")] == [
-            0, 0, 1, 1, 1,
-        ]  # fmt: skip
+    @pytest.mark.parametrize("name", ["stat/a.jpg", "stat/ward/a.jpg"])
+    def test_files_below_the_urgent_folder_go_first(self, name: str) -> None:
+        assert rank_of(name) == 0
+
+    @pytest.mark.parametrize("name", ["a.jpg", "static/a.jpg", "ward/stat/a.jpg", "stat"])
+    def test_others_do_not(self, name: str) -> None:
+        assert rank_of(name) == 1
 
 
 class TestClearing:

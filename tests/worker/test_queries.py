@@ -212,11 +212,8 @@ class TestResults:
 class TestWaiting:
     def test_what_has_waited_too_long_becomes_urgent(self, sessions: Sessions) -> None:
         with sessions.begin() as session:
-            old_study, new_study = (
-                receive(session, header(1, "1.1"), NOON),
-                receive(session, header(1, "1.2"), NOON + seconds(2)),
-            )
-            old_file, new_file = add_file(session, at=NOON), add_file(session, at=NOON + seconds(2))
+            old_study, new_study = (receive(session, header(1, f"1.{n}"), NOON + seconds(n)) for n in (0, 2))
+            old_file, new_file = (add_file(session, at=NOON + seconds(n)) for n in (0, 2))
             queries.lift_long_waiting(session, NOON + seconds(101), seconds(100))
         with sessions.begin() as session:
             assert [session.get_one(Study, row.id).rank for row in (old_study, new_study)] == [0, 1]

@@ -120,6 +120,7 @@ class TestModel:
         (models / "2026-unfinished").mkdir()
         assert Settings().model_folder == models / "2025-03"
 
-    def test_none_at_all_says_what_to_set(self, models: Path) -> None:
+    @pytest.mark.usefixtures("models")
+    def test_none_at_all_says_what_to_set(self) -> None:
         with pytest.raises(FileNotFoundError, match="TRIAGE_MODEL"):
             _ = Settings().model_folder

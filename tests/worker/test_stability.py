@@ -43,7 +43,7 @@ def test_any_change_starts_again(tracker: StabilityTracker, changed: Look) -> No
     assert not tracker.look(FILE, SAME, 0.0)
     assert not tracker.look(FILE, changed, 0.9)
     assert not tracker.look(FILE, changed, 1.1)
-    assert tracker.look(FILE, changed, 1.9)
+    assert tracker.look(FILE, changed, 2.0)
 
 
 def test_a_slow_writer_that_pauses_is_not_taken(tracker: StabilityTracker) -> None:

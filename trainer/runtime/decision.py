@@ -2,7 +2,7 @@
 
 The lesions lead, the global classifier is the second opinion (docs/architecture.md): it learns sequences and skulls
 and fails on other hospitals' images, the box head does not. So the classifier's say is bounded (`CLASSIFIER_LIMIT`),
-and `trainer.calibrate` never gives it more weight than the boxes in "tumour or not".
+and `trainer.calibrate` holds its weight in "tumour or not" to a fraction of the boxes'.
 """
 
 import math
@@ -21,12 +21,15 @@ from trainer.runtime.records import (
     FloatArray,
     SlicePrediction,
     TumorClass,
+    most_likely,
 )
 
 EVIDENCE_FLOOR = 0.02
 """Boxes scored lower say nothing; an image without any box counts as if it had one of this score."""
 CLASSIFIER_LIMIT = 4.0
 """The classifier's log-odds count up to this (98 %), so that its confident mistakes cannot drown a lesion."""
+KIND_LIMIT = 6.0
+"""Likewise its log-probabilities of the kinds, where no lesion is at stake."""
 NO_BOXES = 1.01
 """`box_threshold` of a model that was trained without boxes: no score reaches it."""
 
@@ -83,7 +86,7 @@ class Evidence:
         box: log-odds of the best lesion box.
         classifier: log-odds of tumour, within plus and minus `CLASSIFIER_LIMIT`.
         box_kinds: `(3,)` log of the best score of each of `LESION_CLASSES`.
-        classifier_kinds: `(3,)` log-probability of each, given a tumour, at least `-CLASSIFIER_LIMIT`.
+        classifier_kinds: `(3,)` log-probability of each, given a tumour, at least `-KIND_LIMIT`.
         classifier_probabilities: `(4,)` order of `CLASSES`.
     """
 
@@ -121,7 +124,7 @@ def weigh(class_logits: FloatArray, detections: Detections, class_temperature: f
         box=log_odds(float(best.max())),
         classifier=max(-CLASSIFIER_LIMIT, min(CLASSIFIER_LIMIT, log_odds(tumor))),
         box_kinds=np.log(best),
-        classifier_kinds=np.maximum(kinds, -CLASSIFIER_LIMIT),
+        classifier_kinds=np.maximum(kinds, -KIND_LIMIT),
         classifier_probabilities=probabilities,
     )
 
@@ -185,6 +188,6 @@ def classifier_disagrees(prediction: SlicePrediction, calibration: Calibration) 
     """
     if prediction.label is TumorClass.NO_TUMOR and prediction.boxes:
         return True
-    rival = max(range(len(CLASSES)), key=prediction.classifier_probabilities.__getitem__)
-    sure = prediction.classifier_probabilities[rival] >= calibration.disagreement
-    return sure and CLASSES[rival] is not prediction.label
+    rival = most_likely(prediction.classifier_probabilities)
+    sure = max(prediction.classifier_probabilities) >= calibration.disagreement
+    return sure and rival is not prediction.label

@@ -1,5 +1,6 @@
 """The values inference passes around. Boxes are `(x1, y1, x2, y2)` in pixels of the decoded image, origin top left."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -27,6 +28,11 @@ LESION_CLASSES: tuple[TumorClass, ...] = (TumorClass.GLIOMA, TumorClass.MENINGIO
 """Box channels 0 to 2 of the network. Channel 3 is the normal pituitary gland: learnt, never drawn nor counted."""
 GLAND_CHANNEL = len(LESION_CLASSES)
 BOX_CHANNELS = len(LESION_CLASSES) + 1
+
+
+def most_likely(probabilities: Sequence[float]) -> TumorClass:
+    """The class of the largest of four probabilities, order of `CLASSES`; the first of equals."""
+    return CLASSES[max(range(len(CLASSES)), key=probabilities.__getitem__)]
 
 
 @dataclass(frozen=True)
@@ -89,7 +95,7 @@ class SlicePrediction:
     @property
     def label(self) -> TumorClass:
         """The class of the largest fused probability."""
-        return CLASSES[max(range(len(CLASSES)), key=self.probabilities.__getitem__)]
+        return most_likely(self.probabilities)
 
     @property
     def tumor_probability(self) -> float:

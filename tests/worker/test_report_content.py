@@ -1,0 +1,198 @@
+"""What a report says, from rows of a real database."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from io import BytesIO
+
+import numpy as np
+import pytest
+from PIL import Image
+from sqlalchemy.orm import Session, sessionmaker
+
+from reports.content import ReportContent
+from tests.worker.conftest import NOON, ClockedServices
+from tests.worker.filing import header, receive, seconds
+from trainer.runtime.bundle import PublishedMetrics
+from trainer.runtime.decision import Calibration
+from trainer.runtime.records import Box, SlicePrediction, TumorClass
+from worker.analysis import conclude
+from worker.domain import InstanceHeader, SliceFinding
+from worker.report_content import KEY_IMAGES, report_content
+from worker.steps.headers import headers_of
+from worker.store import queries
+from worker.store.models import FileState, Study
+
+HEALTHY = (0.01, 0.01, 0.97, 0.01)
+GLIOMA = (0.9, 0.04, 0.05, 0.01)
+
+
+def boxes(*scores: float) -> tuple[Box, ...]:
+    return tuple(Box(TumorClass.GLIOMA, score, (10.0, 20.0, 30.0, 60.0)) for score in scores)
+
+
+class Study1:
+    """A study that is put together, analysed and written up."""
+
+    def __init__(self, services: ClockedServices) -> None:
+        self.services = services
+        self.sessions: sessionmaker[Session] = services.session
+
+    def receive(self, *headers: InstanceHeader) -> None:
+        with self.sessions.begin() as session:
+            for head in headers:
+                self.study_id = receive(session, head).id
+
+    def change(self, **values: object) -> None:
+        with self.sessions.begin() as session:
+            study = session.get_one(Study, self.study_id)
+            for name, value in values.items():
+                setattr(study, name, value)
+
+    def analyse(self, predictions: Sequence[tuple[tuple[float, ...], tuple[Box, ...]]]) -> None:
+        """One prediction a slice, in reading order."""
+        with self.sessions.begin() as session:
+            study = queries.whole_studies(session, [self.study_id])[0]
+            findings = [
+                SliceFinding(head, SlicePrediction(probabilities, probabilities, found))
+                for head, (probabilities, found) in zip(headers_of(study), predictions, strict=True)
+            ]
+            ids = {instance.sha256: instance.id for instance in study.instances}
+            queries.add_result(session, study, conclude(findings, Calibration()), ids, "model-1", "openvino", NOON)
+
+    def content(self) -> ReportContent:
+        with self.sessions.begin() as session:
+            study = queries.whole_studies(session, [self.study_id])[0]
+        bundle = self.services.bundle
+        pixels = lambda head: np.full((head.geometry.rows, head.geometry.columns), 7, np.uint8)  # noqa: E731
+        return report_content(study, headers_of(study), bundle, pixels, NOON + seconds(9))
+
+
+@pytest.fixture
+def study(services: ClockedServices) -> Study1:
+    return Study1(services)
+
+
+@pytest.fixture
+def series(study: Study1) -> Study1:
+    """Six slices; the lesion is on the fourth and fifth."""
+    study.receive(*(header(number) for number in range(1, 7)))
+    lesion = {4: (GLIOMA, boxes(0.6, 0.9)), 5: ((0.8, 0.05, 0.1, 0.05), boxes(0.7))}
+    study.analyse([lesion.get(number, (HEALTHY, ())) for number in range(1, 7)])
+    return study
+
+
+class TestFacts:
+    def test_who_and_what(self, series: Study1) -> None:
+        series.change(patient_id="P 1", patient_birth_date="19700131", patient_sex="F", patient_age="056Y",
+                      study_date="20260301", study_description="Head")  # fmt: skip
+        content = series.content()
+        patient = content.patient
+        assert (patient.name, patient.patient_id, patient.birth_date, patient.sex, patient.age) == (
+            "Test^Anna", "P 1", "19700131", "F", "056Y",
+        )  # fmt: skip
+        assert (content.study_date, content.study_description) == ("20260301", "Head")
+        assert (content.received_at, content.reported_at, content.revision) == (NOON, NOON + seconds(9), 1)
+
+    def test_the_answer(self, series: Study1) -> None:
+        content = series.content()
+        assert (content.label, content.priority, content.review_reasons) == ("Glioma", "urgent", ("low_margin",))
+        assert [name for name, _ in content.probabilities] == ["Glioma", "Meningioma", "No Tumor", "Pituitary"]
+        assert sum(value for _, value in content.probabilities) == pytest.approx(1)
+
+    def test_the_answer_is_that_of_the_current_revision(self, series: Study1) -> None:
+        series.change(revision=2)
+        series.analyse([(HEALTHY, ())] * 6)
+        content = series.content()
+        assert (content.revision, content.label, content.priority) == (2, "No Tumor", "routine")
+        assert content.findings == ()
+
+    def test_the_model_without_and_with_measurements(self, series: Study1) -> None:
+        model = series.content().model
+        assert (model.version, model.engine, model.weights_sha256, model.accuracy) == (
+            "model-1", "openvino", "0" * 64, None,
+        )  # fmt: skip
+        metrics = PublishedMetrics(0.97, (0.95, 0.98), 0.85, 512)
+        series.services.__dict__["bundle"] = replace(series.services.bundle, metrics=metrics)
+        model = series.content().model
+        assert (model.accuracy, model.accuracy_ci95, model.map50_tumour, model.test_images) == (
+            0.97, (0.95, 0.98), 0.85, 512,
+        )  # fmt: skip
+
+    def test_every_file_and_what_became_of_it(self, series: Study1) -> None:
+        with series.sessions.begin() as session:
+            study = queries.whole_studies(session, [series.study_id])[0]
+            for file, state in zip(study.files, FileState, strict=True):
+                file.state, file.message = state, f"was {state}"
+        files = series.content().files
+        assert [(file.outcome, file.message) for file in files] == [
+            ("claimed", "was claimed"), ("read", "was read"), ("left out", "was left_out"),
+            ("duplicate", "was duplicate"), ("rejected", "was rejecting"), ("rejected", "was rejected"),
+        ]  # fmt: skip
+        assert files[1].name == "1.2.4.2.dcm"
+        assert files[1].sha256 == header(2).sha256
+
+
+class TestPictures:
+    def test_the_most_suspicious_slices_in_reading_order(self, series: Study1) -> None:
+        captions = [image.caption for image in series.content().key_images]
+        assert len(captions) == KEY_IMAGES
+        assert captions[-2:] == ["T1 axial, slice 4 of 6", "T1 axial, slice 5 of 6"]
+
+    def test_boxes_and_rows_carry_the_same_numbers_best_first_on_each_picture(self, series: Study1) -> None:
+        content = series.content()
+        drawn = [(box.number, box.score) for image in content.key_images for box in image.boxes]
+        assert drawn == [(1, 0.9), (2, 0.6), (3, 0.7)]
+        assert [(row.number, row.score) for row in content.findings] == drawn
+        assert [row.location for row in content.findings] == ["T1 axial, slice 4 of 6"] * 2 + ["T1 axial, slice 5 of 6"]
+
+    def test_sizes_in_pixels_and_in_millimetres_of_the_right_axis(self, series: Study1) -> None:
+        row = series.content().findings[0]
+        assert row.size_px == (20.0, 40.0)
+        assert row.diameter_mm == 20.0  # 40 rows of 0.5 mm; 20 columns of 0.25 mm are 5 mm
+
+    def test_no_millimetres_without_a_pixel_spacing(self, study: Study1) -> None:
+        study.receive(replace(header(1, None), geometry=replace(header(1).geometry, spacing_mm=None)))
+        study.analyse([(GLIOMA, boxes(0.9))])
+        assert study.content().findings[0].diameter_mm is None
+
+    def test_a_picture_is_the_scan_as_jpeg(self, study: Study1) -> None:
+        study.receive(header(1, None))
+        study.analyse([(HEALTHY, ())])
+        (image,) = study.content().key_images
+        assert (image.caption, image.width, image.height) == ("Image", 90, 80)
+        with Image.open(BytesIO(image.jpeg)) as opened:
+            assert (opened.format, opened.size, opened.mode) == ("JPEG", (90, 80), "L")
+
+    @pytest.mark.parametrize(
+        ("changes", "caption"),
+        [
+            ({"series_description": None}, "Series 4, slice 1 of 1"),
+            ({"series_description": None, "series_number": None}, "Series, slice 1 of 1"),
+        ],
+    )
+    def test_a_series_without_a_description(self, study: Study1, changes: dict[str, object], caption: str) -> None:
+        study.receive(replace(header(1), **changes))
+        study.analyse([(HEALTHY, ())])
+        assert study.content().key_images[0].caption == caption
+
+
+class TestNotes:
+    def test_none_for_a_whole_study(self, series: Study1) -> None:
+        assert series.content().notes == ()
+
+    def test_missing_slices_are_named_up_to_ten(self, study: Study1) -> None:
+        study.receive(header(1), header(14))
+        study.analyse([(HEALTHY, ())] * 2)
+        assert study.content().notes == (
+            "Incomplete: instance numbers 2, 3, 4, 5, 6, 7, 8, 9, 10, 11 … were not received.",
+        )
+
+    def test_a_study_that_was_cut_off(self, series: Study1) -> None:
+        series.change(incomplete=True)
+        assert series.content().notes == ("Incomplete: the study was still arriving when it had to be read.",)
+
+    def test_warnings_of_instances_once_each(self, series: Study1) -> None:
+        with series.sessions.begin() as session:
+            for instance in queries.whole_studies(session, [series.study_id])[0].instances[:3]:
+                instance.warning = "Only the first frame was read."
+        assert series.content().notes == ("Only the first frame was read.",)
