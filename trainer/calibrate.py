@@ -15,11 +15,11 @@ import numpy as np
 
 from trainer.fusion import HeldOutEvidence, fit_kind, fit_temperature, fit_tumor
 from trainer.labels import DatasetError, Sample, Split, list_samples
-from trainer.leakage import file_sha256
 from trainer.readings import ReadSample, answers, read_samples
 from trainer.runtime.bundle import (
     HELD_OUT_FILES,
     ModelFolderError,
+    file_sha256,
     read_manifest,
     write_calibration,
     write_manifest,

@@ -12,7 +12,8 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from trainer.labels import DatasetError, Sample, lesions_of
-from trainer.leakage import HashArray, file_sha256, looks_like_any
+from trainer.leakage import HashArray, looks_like_any
+from trainer.runtime.bundle import file_sha256
 from trainer.runtime.preprocess import letterbox
 
 

@@ -21,7 +21,6 @@ from torch import Tensor
 
 from trainer.calibrate import CalibrationError, calibrate_folder
 from trainer.labels import DatasetError
-from trainer.parts import HELD_OUT_FILES, TRAINING_FILES
 from trainer.run import RECIPE
 from trainer.run import WEIGHTS as RUN_WEIGHTS
 from trainer.runtime import bundle
@@ -66,7 +65,7 @@ def read_run(folder: Path) -> Run:
     Raises:
         ExportError: a file is missing or broken.
     """
-    for name in (RECIPE, RUN_WEIGHTS, TRAINING_FILES, HELD_OUT_FILES):
+    for name in (RECIPE, RUN_WEIGHTS, bundle.TRAINING_FILES, bundle.HELD_OUT_FILES):
         if not (folder / name).is_file():
             raise ExportError(f"{folder} is no finished run: {name} is missing (python -m trainer.fit --run {folder}).")
     try:
@@ -111,8 +110,8 @@ def fill_folder(folder: Path, run: Run, version: str, flip_tta: bool, data: Path
     save_file(run.weights, folder / bundle.WEIGHTS)
     (folder / bundle.WEIGHTS).chmod(0o644)  # safetensors makes private files; another user's worker reads this one
     write_graph(run, folder / bundle.GRAPH)
-    shutil.copyfile(run.folder / TRAINING_FILES, folder / bundle.TRAINING_FILES)
-    shutil.copyfile(run.folder / HELD_OUT_FILES, folder / bundle.HELD_OUT_FILES)
+    shutil.copyfile(run.folder / bundle.TRAINING_FILES, folder / bundle.TRAINING_FILES)
+    shutil.copyfile(run.folder / bundle.HELD_OUT_FILES, folder / bundle.HELD_OUT_FILES)
     bundle.write_calibration(folder, Calibration())  # a neutral one, so that the folder can be loaded and measured
     bundle.write_manifest(folder, version, run.input_size, flip_tta, run.recipe)
     return calibrate_folder(folder, data)

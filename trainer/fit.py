@@ -15,9 +15,10 @@ from trainer.figures import draw_samples
 from trainer.labels import DatasetError
 from trainer.loop import TrainingError
 from trainer.model import BrainTumorClassifier, load_imagenet
-from trainer.parts import HELD_OUT_FILES, TRAINING_FILES, Parts, choose_parts, write_file_list
+from trainer.parts import Parts, choose_parts, write_file_list
 from trainer.recipes import RECIPES, Recipe
 from trainer.run import RECIPE, TrainingRun
+from trainer.runtime.bundle import HELD_OUT_FILES, TRAINING_FILES
 
 logger = logging.getLogger("trainer.fit")
 

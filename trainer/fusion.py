@@ -20,9 +20,9 @@ Float64Array = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
 TEMPERATURE_RANGE = (0.25, 4.0)
-BOX_LEAD = 2.0
+BOX_LEAD = 1.0
 """How many times the classifier's weight the boxes have at least, in "tumour or not". The classifier alone is the worse
-guide wherever images are not like the training data (docs/data.md); up to 2 this costs nothing on held-out images."""
+guide wherever images are not like the training data (docs/data.md)."""
 SMALLEST_BOX_GAP = 0.5
 """Log-odds by which tumours must stand out in the boxes for these to take part at all (trials and broken runs)."""
 

@@ -3,7 +3,6 @@
 57 % of the published Val images have a near-identical twin in Train; a score with those left in says little.
 """
 
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -52,9 +51,3 @@ def look_alike_groups(hashes: HashArray, within: int = LOOK_ALIKE_DISTANCE) -> n
     """Group number `(n,)` of each picture; look-alikes, directly or through others, share one."""
     _, groups = connected_components(csr_array(distances(hashes, hashes) <= within), directed=False)
     return np.asarray(groups, np.int64)
-
-
-def file_sha256(path: Path) -> str:
-    """Hex digest of a file's bytes."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -66,7 +66,8 @@ def _table(headings: list[str], rows: list[list[str]]) -> str:
     return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
 
 
-def _overview(metrics: Figures) -> str:
+def overview(metrics: Figures) -> str:
+    """The main figures of metrics.json as a Markdown table."""
     columns = [figures for figures in (metrics["val"], metrics["val_clean"]) if figures]
     titles = ["all of Val", "Val without a look-alike in Train"]
     rows = [["images", *(str(figures["images"]) for figures in columns)]]
@@ -129,7 +130,7 @@ def _decision(folder: Path) -> str:
     rows = [[f"`{name}`", f"{value:.4g}"] for name, value in asdict(calibration).items()]
     return (
         "Fitted on the held-out images (`trainer.calibrate`). In units of what a tumour adds on average, the boxes\n"
-        f"weigh at least {BOX_LEAD:g} times as much as the classifier, whose log-odds are bounded at "
+        f"weigh at least {BOX_LEAD:g} times what the classifier weighs, whose log-odds are bounded at "
         f"±{CLASSIFIER_LIMIT:g}.\n\n" + _table(["value of `trainer.runtime.decision.Calibration`", ""], rows)
     )
 
@@ -149,7 +150,7 @@ def _sections(folder: Path) -> Iterator[str]:
     manifest = read_manifest(folder)
     metrics = json.loads((folder / METRICS).read_text())
     yield f"# Model {manifest.version}\n\n{_PURPOSE}"
-    yield "## How good it is\n\n" + _overview(metrics) + "\n" + _leakage(metrics)
+    yield "## How good it is\n\n" + overview(metrics) + "\n" + _leakage(metrics)
     yield "Every class, all of Val:\n\n" + _per_class(metrics["val"])
     yield _confusion(metrics["val"])
     yield f"## How it decides\n\n{_decision(folder)}"

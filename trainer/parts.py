@@ -8,11 +8,9 @@ import numpy as np
 
 from trainer.dataset import hold_out, without_leakage
 from trainer.labels import Sample, Split, list_samples
-from trainer.leakage import file_sha256, look_alike_groups, perceptual_hashes
+from trainer.leakage import look_alike_groups, perceptual_hashes
 from trainer.recipes import Recipe
-
-TRAINING_FILES = "training-files.csv"
-HELD_OUT_FILES = "held-out-files.csv"
+from trainer.runtime.bundle import file_sha256
 
 
 @dataclass(frozen=True)

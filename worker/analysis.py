@@ -48,7 +48,7 @@ def review_reasons(
         reasons.append(ReviewReason.CLASSIFIER_DISAGREES)
     if low_margin(probabilities, calibration):
         reasons.append(ReviewReason.LOW_MARGIN)
-    if calls_tumor and not any(finding.prediction.boxes for finding in slices):
+    if calibration.draws_boxes and calls_tumor and not any(finding.prediction.boxes for finding in slices):
         reasons.append(ReviewReason.TUMOR_WITHOUT_BOX)
     return tuple(reasons)
 

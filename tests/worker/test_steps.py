@@ -1,0 +1,357 @@
+"""Every stage in one process: real files, real intake, real PDFs, SQLite; only the network is a stand-in."""
+
+import logging
+from collections.abc import Sequence
+from io import BytesIO
+from pathlib import Path
+
+import pytest
+from pypdf import PdfReader
+from sqlalchemy import select
+
+from tests.worker.conftest import ClockedServices
+from tests.worker.scans import FakePredictor, archive, dicom, png
+from trainer.runtime.records import GreyImage, SlicePrediction
+from worker import inbox_files
+from worker.pipeline import ANALYSE, DELIVER, INTAKE, REPORT, STAGES, Stage
+from worker.stage_runner import STEPS, run_stage
+from worker.steps import deliver, intake
+from worker.store import queries
+from worker.store.claims import Claim, any_due, claim_due
+from worker.store.models import Event, FileState, Report, ScanFile, Study, StudyState
+
+BRIGHT = 150
+
+
+class Home:
+    """Drops files, visits stages, looks at what came of it."""
+
+    def __init__(self, services: ClockedServices) -> None:
+        self.services = services
+        self.settings = services.settings
+        self.reports = self.settings.outbox / "reports"
+        self.rejected = self.settings.outbox / "rejected"
+
+    def drop(self, name: str, content: bytes) -> None:
+        """As the inbox does it."""
+        path = self.settings.inbox / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+        claim_id = inbox_files.claim(self.settings.inbox, self.settings.claimed, path)
+        assert claim_id is not None
+        with self.services.session.begin() as session:
+            queries.add_file(session, claim_id, name, inbox_files.rank_of(name), self.services.now())
+
+    def visit(self, stage: Stage) -> int:
+        return run_stage(stage, self.services, lambda _: None)
+
+    def run(self) -> None:
+        """Until nothing is due."""
+        while sum([self.visit(stage) for stage in STAGES.values()]):
+            pass
+
+    def run_when_quiet(self) -> None:
+        self.run()
+        self.services.wait(self.settings.quiet_seconds)
+        self.run()
+
+    def claim(self, stage: Stage) -> Claim:
+        with self.services.session.begin() as session:
+            claim = claim_due(session, stage.table, stage.takes, 16, self.services.now(), self.services.lease)
+        assert claim is not None
+        return claim
+
+    def files(self) -> dict[str, ScanFile]:
+        with self.services.session.begin() as session:
+            return {row.original_name: row for row in session.scalars(select(ScanFile))}
+
+    def studies(self) -> list[Study]:
+        with self.services.session.begin() as session:
+            return queries.whole_studies(session, session.scalars(select(Study.id)).all())
+
+    def study(self) -> Study:
+        (study,) = self.studies()
+        return study
+
+    def events(self) -> list[str]:
+        with self.services.session.begin() as session:
+            return list(session.scalars(select(Event.kind).order_by(Event.id)))
+
+    def pdf_names(self) -> list[str]:
+        return sorted(path.name for path in self.reports.iterdir())
+
+
+@pytest.fixture
+def home(services: ClockedServices) -> Home:
+    return Home(services)
+
+
+class TestPicture:
+    def test_from_the_inbox_to_the_report(self, home: Home, caplog: pytest.LogCaptureFixture) -> None:
+        with caplog.at_level(logging.INFO):
+            home.drop("Anna Test.png", png(1, BRIGHT))
+            home.run()
+        study = home.study()
+        assert (study.state, study.priority, study.results[0].label) == (StudyState.REPORTED, "urgent", "Glioma")
+        assert home.events() == ["received", "analysed", "rendered", "reported"]
+        assert home.pdf_names() == [f"{study.public_id}-r1.pdf"]
+        text = PdfReader(BytesIO((home.reports / home.pdf_names()[0]).read_bytes())).pages[0].extract_text()
+        assert "Glioma" in text
+        assert study.public_id in (home.settings.outbox / "index.html").read_text()
+        assert f"study {study.public_id} revision 1 reported: urgent, 1 image(s)" in caplog.text
+        assert "Anna" not in caplog.text
+
+    def test_once_stored_it_leaves_the_claimed_folder(self, home: Home) -> None:
+        content = png(1)
+        home.drop("a.png", content)
+        home.visit(INTAKE)
+        assert list(home.settings.claimed.iterdir()) == []
+        row = home.files()["a.png"]
+        assert (row.state, row.size_bytes) == (FileState.READ, len(content))
+        assert home.services.objects.path_of(row.sha256).read_bytes() == content
+
+    def test_several_pictures_are_read_in_one_pass(self, home: Home) -> None:
+        for number in range(5):
+            home.drop(f"{number}.png", png(number))
+        home.run()
+        assert home.services.predictor.batches == [5]
+        assert len(home.pdf_names()) == 5
+
+    def test_the_same_bytes_again_name_the_earlier_study(self, home: Home) -> None:
+        home.drop("first.png", png(1))
+        home.run()
+        home.drop("second.png", png(1))
+        home.run()
+        second = home.files()["second.png"]
+        assert (second.state, second.reason, second.study_id) == (FileState.DUPLICATE, "duplicate", home.study().id)
+        assert len(home.pdf_names()) == 1
+        assert home.study().revision == 1
+
+    def test_the_same_bytes_at_the_same_moment(self, home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+        home.drop("first.png", png(1))
+        home.drop("second.png", png(1))
+        with monkeypatch.context() as patch:
+            patch.setattr(intake.queries, "instance_with_bytes", lambda *_: None)  # neither has committed yet
+            home.visit(INTAKE)
+        assert home.files()["second.png"].state == FileState.CLAIMED
+        home.services.wait(10)
+        home.run()
+        assert [row.state for row in home.files().values()] == [FileState.READ, FileState.DUPLICATE]
+
+
+class TestDicomStudy:
+    def test_waits_until_it_is_quiet_then_is_read_whole(self, home: Home) -> None:
+        for number in (1, 2, 3):
+            home.drop(f"{number}.dcm", dicom(7, number, BRIGHT if number == 2 else 40))
+        home.run()
+        assert home.study().state == StudyState.COLLECTING
+        home.services.wait(20)
+        home.run()
+        study = home.study()
+        assert (study.state, study.incomplete, len(study.instances)) == (StudyState.REPORTED, False, 3)
+        assert home.pdf_names() == [f"{study.public_id}-r1.pdf"]
+
+    def test_a_missing_slice_is_noted(self, home: Home) -> None:
+        for number in (1, 2, 4):
+            home.drop(f"{number}.dcm", dicom(7, number))
+        home.run_when_quiet()
+        assert home.study().incomplete
+
+    def test_a_study_that_never_goes_quiet_is_read_and_noted(self, home: Home) -> None:
+        for number in range(1, 43):
+            home.drop(f"{number}.dcm", dicom(7, number))
+            home.visit(INTAKE)
+            home.services.wait(15)
+        assert home.services.predictor.batches == []
+        home.run()
+        assert (home.study().state, home.study().incomplete) == (StudyState.REPORTED, True)
+
+    def test_a_late_slice_opens_a_second_revision(self, home: Home) -> None:
+        home.drop("1.dcm", dicom(7, 1))
+        home.run_when_quiet()
+        home.drop("2.dcm", dicom(7, 2, BRIGHT))
+        home.run_when_quiet()
+        study = home.study()
+        assert (study.state, study.revision) == (StudyState.REPORTED, 2)
+        assert [(row.revision, row.label) for row in study.results] == [(1, "No Tumor"), (2, "Glioma")]
+        assert home.pdf_names() == [f"{study.public_id}-r1.pdf", f"{study.public_id}-r2.pdf"]
+
+    def test_a_slice_that_arrives_while_its_study_is_read(self, home: Home) -> None:
+        class Interrupted(FakePredictor):
+            def predict(self, images: Sequence[GreyImage], *_: object) -> list[SlicePrediction]:
+                if not self.batches:
+                    home.drop("2.dcm", dicom(7, 2, BRIGHT))
+                    home.visit(INTAKE)
+                return super().predict(images)
+
+        home.services.__dict__["predictor"] = Interrupted()
+        home.drop("1.dcm", dicom(7, 1))
+        home.run_when_quiet()
+        assert (home.study().state, home.study().results) == (StudyState.COLLECTING, [])
+        home.run_when_quiet()
+        study = home.study()
+        assert (study.state, study.revision, [row.label for row in study.results]) == (
+            StudyState.REPORTED, 1, ["Glioma"],
+        )  # fmt: skip
+        assert len(home.pdf_names()) == 1
+
+    def test_a_slice_that_arrives_between_analysis_and_report(self, home: Home) -> None:
+        for number in (1, 2):
+            home.drop(f"{number}.dcm", dicom(7 + number, 1))
+        home.run()
+        home.services.wait(20)
+        while home.visit(ANALYSE):
+            pass
+        with home.services.session.begin() as session:
+            for study in session.scalars(select(Study)):
+                study.kind = "image"  # so that one claim takes both
+        claim = home.claim(REPORT)
+        home.drop("late.dcm", dicom(8, 2))
+        home.visit(INTAKE)
+        STEPS["report"](home.services, claim)
+        assert [study.state for study in home.studies()] == [StudyState.COLLECTING, StudyState.RENDERED]
+
+    def test_the_lease_is_kept_through_a_long_study(self, home: Home) -> None:
+        taken_away: list[bool] = []
+
+        class Slow(FakePredictor):
+            def predict(self, images: Sequence[GreyImage], *_: object) -> list[SlicePrediction]:
+                home.services.wait(home.settings.lease_seconds * 0.8)
+                with home.services.session.begin() as session:
+                    taken_away.append(any_due(session, Study, ANALYSE.takes, home.services.now()))
+                return super().predict(images)
+
+        home.settings.batch_size = 1
+        home.services.__dict__["predictor"] = Slow()
+        for number in range(1, 6):
+            home.drop(f"{number}.dcm", dicom(7, number))
+        home.run_when_quiet()
+        assert taken_away == [False] * 5
+        assert home.study().state == StudyState.REPORTED
+
+
+class TestRejected:
+    @pytest.mark.parametrize("name", ["Anna Test.jpg", "line\nbreak.jpg", "reason.txt", "REASON.TXT", "ward/x.jpg"])
+    def test_given_back_byte_for_byte_with_a_reason(
+        self, home: Home, caplog: pytest.LogCaptureFixture, name: str
+    ) -> None:
+        with caplog.at_level(logging.INFO):
+            home.drop(name, b"not a picture")
+            home.run()
+        row = home.files()[name]
+        assert (row.state, row.reason, row.study_id) == (FileState.REJECTED, "not_an_image", None)
+        folder = home.rejected / f"{row.id:08d}"
+        contents = {path.name: path.read_bytes() for path in folder.iterdir()}
+        assert contents.pop("reason.txt") == f"not_an_image: {row.message}\n".encode()
+        assert list(contents.values()) == [b"not a picture"]
+        assert home.events() == ["rejected", "returned"]
+        assert home.studies() == []
+        assert "Anna" not in caplog.text
+
+    def test_one_bad_file_of_a_study_does_not_hold_up_the_rest(self, home: Home) -> None:
+        home.drop("1.dcm", dicom(7, 1))
+        home.drop("2.dcm", dicom(7, 2)[:-3000])
+        home.run_when_quiet()
+        assert {row.state for row in home.files().values()} == {FileState.READ, FileState.REJECTED}
+        assert (home.study().state, len(home.study().instances)) == (StudyState.REPORTED, 1)
+
+
+class TestArchive:
+    def test_members_become_files_of_their_own(self, home: Home) -> None:
+        home.drop("stat/study.zip", archive({"a/1.dcm": dicom(7, 1), "a/2.dcm": dicom(7, 2), "b.png": png(1)}))
+        home.run_when_quiet()
+        files = home.files()
+        packed = files.pop("stat/study.zip")
+        assert packed.state == FileState.READ
+        assert set(files) == {"stat/study.zip/a/1.dcm", "stat/study.zip/a/2.dcm", "stat/study.zip/b.png"}
+        assert {(row.state, row.rank, row.archive_id) for row in files.values()} == {(FileState.READ, 0, packed.id)}
+        assert [study.state for study in home.studies()] == [StudyState.REPORTED] * 2
+        assert list(home.settings.claimed.iterdir()) == []
+
+    def test_an_attempt_that_is_cut_short_doubles_nothing(self, home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+        home.drop("study.zip", archive({"1.dcm": dicom(7, 1), "2.dcm": dicom(7, 2)}))
+        with monkeypatch.context() as patch:
+            patch.setattr(intake, "forget_claim", lambda *_: None)
+            patch.setattr("worker.steps.archive.move", lambda *_, **__: (_ for _ in ()).throw(RuntimeError("killed")))
+            with pytest.raises(RuntimeError, match="killed"):
+                home.visit(INTAKE)
+        assert len(home.files()) == 1
+        home.services.wait(31)
+        home.run_when_quiet()
+        assert len(home.files()) == 3
+        assert len(home.study().instances) == 2
+
+    def test_one_that_is_refused_is_given_back_whole(self, home: Home) -> None:
+        content = archive({"../escape.dcm": dicom(7, 1), "2.dcm": dicom(7, 2)})
+        home.drop("study.zip", content)
+        home.run()
+        row = home.files()["study.zip"]
+        assert (row.state, row.reason) == (FileState.REJECTED, "bad_archive")
+        assert (home.rejected / f"{row.id:08d}" / "study.zip").read_bytes() == content
+        assert len(home.files()) == 1
+
+
+class TestTrouble:
+    def test_a_full_disk_only_delays_intake(self, home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+        home.drop("a.png", png(1))
+        with monkeypatch.context() as patch:
+            patch.setattr(home.services, "has_room", lambda: False)
+            for _ in range(10):
+                home.run()
+                home.services.wait(300)
+        assert home.files()["a.png"].state == FileState.CLAIMED
+        assert len(list(home.settings.claimed.iterdir())) == 1
+        home.run()
+        assert home.study().state == StudyState.REPORTED
+
+    def test_an_outbox_that_cannot_be_written_only_delays_delivery(
+        self, home: Home, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        home.reports.rmdir()
+        home.reports.write_text("in the way")
+        home.drop("a.png", png(1))
+        for _ in range(10):
+            home.run()
+            home.services.wait(300)
+        assert home.study().state == StudyState.RENDERED
+        assert str(home.settings.home) not in caplog.text
+        home.reports.unlink()
+        home.run()
+        assert home.study().state == StudyState.REPORTED
+        assert len(home.pdf_names()) == 1
+
+    def test_a_delivery_cut_short_is_done_again_without_doubling(
+        self, home: Home, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        home.drop("a.png", png(1))
+        for stage in (INTAKE, ANALYSE, REPORT):
+            home.visit(stage)
+        with monkeypatch.context() as patch:
+            patch.setattr(deliver, "_announce", lambda *_: (_ for _ in ()).throw(RuntimeError("killed")))
+            with pytest.raises(RuntimeError, match="killed"):
+                home.visit(DELIVER)
+        assert (len(home.pdf_names()), home.study().state) == (1, StudyState.RENDERED)
+        home.services.wait(31)
+        home.run()
+        assert (len(home.pdf_names()), home.study().state) == (1, StudyState.REPORTED)
+        assert home.events().count("reported") == 1
+
+    def test_a_stored_scan_that_is_damaged_fails_its_study_with_a_reason(self, home: Home) -> None:
+        home.drop("a.png", png(1))
+        home.visit(INTAKE)
+        self.stored(home).write_bytes(b"rot")
+        for _ in range(3):
+            with pytest.raises(Exception, match="not_an_image"):
+                home.visit(ANALYSE)
+            home.services.wait(31)
+        home.run()
+        study = home.study()
+        assert (study.state, study.priority) == (StudyState.FAILED, None)
+        assert "analyse failed in 3 attempts" in study.failure
+        assert study.public_id in (home.settings.outbox / "index.html").read_text()
+        with home.services.session.begin() as session:
+            assert session.scalars(select(Report)).all() == []
+
+    @staticmethod
+    def stored(home: Home) -> Path:
+        return home.services.objects.path_of(home.files()["a.png"].sha256)
