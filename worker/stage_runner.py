@@ -35,9 +35,8 @@ def run_stage(stage: Stage, services: Services, ring: Ring) -> int:
     claim = _claim(stage, services, ring)
     if claim is None:
         return 0
-    if claim.attempts > services.settings.max_attempts:
-        give_up.give_up(services, stage, claim)
-    else:
+    used_up = claim.attempts > services.settings.max_attempts
+    if not (used_up and give_up.give_up(services, stage, claim)):
         _work(stage, services, claim)
     for name in stage.rings:
         ring(STAGES[name])

@@ -19,13 +19,21 @@ WORKERS = 3
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 
+@pytest.fixture(scope="module")
+def postgres_url(postgres: PostgresServer) -> str:
+    return postgres.create_database()
+
+
 @pytest.fixture(params=["sqlite", "postgres"])
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """An empty database of each kind."""
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path / 'triage.db'}"
-    server: PostgresServer = request.getfixturevalue("postgres")
-    return server.create_database()
+    url: str = request.getfixturevalue("postgres_url")
+    with open_engine(url).begin() as connection:
+        connection.execute(text("DROP SCHEMA public CASCADE"))
+        connection.execute(text("CREATE SCHEMA public"))
+    return url
 
 
 def schema(engine: Engine) -> dict[str, object]:

@@ -12,8 +12,9 @@ from worker.errors import Reason, TransientError
 from worker.pipeline import ANALYSE, DELIVER, INTAKE, REJECT, REPORT, STAGES, WORKLIST, Stage
 from worker.services import Services
 from worker.stage_runner import STEPS, Step, run_stage
+from worker.steps import give_up
 from worker.store.chores import want_worklist
-from worker.store.claims import Claim, move, release
+from worker.store.claims import Claim, move
 from worker.store.models import Chore, ChoreState, Event, FileState, ScanFile, Study, StudyState
 
 
@@ -192,13 +193,15 @@ class TestGivingUp:
         assert tries == [1, 2, 3]
         assert visits.events() == ["given_up"]
 
-    def test_a_file_the_disk_has_no_room_for_is_never_given_up(self, visits: Visits) -> None:
+    def test_a_file_the_disk_has_no_room_for_is_tried_for_ever(self, visits: Visits) -> None:
         (file_id,) = visits.add_files(stored=False)
         self.exhaust(visits, INTAKE, fail_for_now)
         row = visits.get(ScanFile, file_id)
         assert (row.state, row.lease_token, row.attempts) == (FileState.CLAIMED, None, 4)
         assert visits.events() == []
         visits.step(INTAKE, read_all)
+        visits.run(INTAKE)
+        assert visits.get(ScanFile, file_id).state == FileState.READ
 
     @pytest.mark.parametrize("stage", [ANALYSE, REPORT])
     def test_a_study_fails_and_stands_on_the_worklist(self, visits: Visits, stage: Stage) -> None:
@@ -223,19 +226,34 @@ class TestGivingUp:
             with visits.services.session.begin() as session:
                 want_worklist(session, visits.services.now())
                 row_id = session.scalars(select(Chore.id)).one()
-        self.exhaust(visits, stage, fail_for_now)
+        tries: list[int] = []
+
+        def step(services: Services, claim: Claim) -> None:
+            tries.append(claim.attempts)
+            fail_for_now(services, claim)
+
+        self.exhaust(visits, stage, step)
         row = visits.get(stage.table, row_id)
         assert (row.state, row.lease_token) == (stage.takes, None)
-        assert row.not_before < visits.services.now()
+        assert tries == [1, 2, 3, 4]
 
-    def test_somebody_who_lost_the_claim_gives_up_nothing(self, visits: Visits) -> None:
-        (file_id,) = visits.add_files()
-        visits.step(INTAKE, fail_for_now)
-        for _ in range(3):
-            visits.run(INTAKE)
-            visits.services.wait(1000)
-        with visits.services.session.begin() as session:
-            session.get_one(ScanFile, file_id).attempts = 0
-            release(session, ScanFile, Claim("somebody", (file_id,), 1), file_id, visits.services.now())
-        assert visits.run(INTAKE) == 1
-        assert visits.get(ScanFile, file_id).state == FileState.CLAIMED
+    def test_a_study_reopened_at_the_last_moment_is_not_failed(
+        self, visits: Visits, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        study_id = visits.add_study(ANALYSE.takes)
+        visits.services.settings.max_attempts = 1
+        visits.step(ANALYSE, fail_for_now)
+        visits.run(ANALYSE)
+        visits.services.wait(1000)
+        real_give_up = give_up.give_up
+
+        def reopened_first(services: Services, stage: Stage, claim: Claim) -> bool:
+            with services.session.begin() as session:
+                receive(session, header(2, header(1, None).study_uid), services.now())
+            return real_give_up(services, stage, claim)
+
+        monkeypatch.setattr(give_up, "give_up", reopened_first)
+        visits.run(ANALYSE)
+        row = visits.get(Study, study_id)
+        assert (row.state, row.failure) == (StudyState.COLLECTING, None)
+        assert visits.events() == []

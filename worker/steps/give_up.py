@@ -1,4 +1,4 @@
-"""Rows that used up their attempts: a file is rejected, a study failed, the rest is tried again."""
+"""Rows that used up their attempts: a file is rejected, a study fails."""
 
 import logging
 from datetime import datetime
@@ -9,30 +9,31 @@ from worker.errors import Reason
 from worker.pipeline import ANALYSE, INTAKE, REPORT, Stage
 from worker.services import Services
 from worker.store.chores import want_worklist
-from worker.store.claims import Claim, move, release
+from worker.store.claims import Claim, move
 from worker.store.models import FileState, ScanFile, Study, StudyState
 from worker.store.queries import record
 
 logger = logging.getLogger(__name__)
 
 
-def give_up(services: Services, stage: Stage, claim: Claim) -> None:
+def give_up(services: Services, stage: Stage, claim: Claim) -> bool:
     """Stop trying, say so, and keep everything: nothing is deleted.
 
-    A file not stored yet, a report not delivered yet and upkeep are tried for ever: only the disk stands in the way,
-    and it will have room one day.
+    Returns:
+        False for what is tried for ever: a file not stored yet, a report not delivered yet, upkeep. Only the disk
+        stands in their way, and it will have room one day.
     """
+    (row_id,) = claim.ids  # what was tried before is claimed alone
     attempts = services.settings.max_attempts
     now = services.now()
     with services.session.begin() as session:
-        for row_id in claim.ids:
-            if stage is INTAKE and session.get_one(ScanFile, row_id).sha256 is not None:
-                _reject_file(session, claim, row_id, attempts, now)
-            elif stage in (ANALYSE, REPORT):
-                _fail_study(session, stage, claim, row_id, attempts, now)
-            else:
-                logger.error("%s row %d has failed %d times and is tried again", stage.name, row_id, claim.attempts)
-                release(session, stage.table, claim, row_id, now)
+        if stage is INTAKE and session.get_one(ScanFile, row_id).sha256 is not None:
+            _reject_file(session, claim, row_id, attempts, now)
+            return True
+        if stage in (ANALYSE, REPORT):
+            _fail_study(session, stage, claim, row_id, attempts, now)
+            return True
+    return False
 
 
 def _reject_file(session: Session, claim: Claim, file_id: int, attempts: int, now: datetime) -> None:

@@ -1,0 +1,61 @@
+"""What operators see: one log line an event, as text or JSON."""
+
+import json
+import logging
+from collections.abc import Iterator
+
+import pytest
+
+from worker.observability import QUIET_LOGGERS, configure_logging
+from worker.settings import Settings
+
+
+@pytest.fixture(autouse=True)
+def _logging_as_before() -> Iterator[None]:
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+    levels = {name: logging.getLogger(name).level for name in QUIET_LOGGERS}
+    yield
+    root.handlers[:], root.level = handlers, level
+    for name, before in levels.items():
+        logging.getLogger(name).setLevel(before)
+
+
+def test_text(settings: Settings, capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logging(settings)
+    logging.getLogger("worker.steps").info("study %s reported", "abc")
+    logging.getLogger("worker.steps").debug("too fine")
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "study abc reported" in line
+    assert "worker.steps" in line
+
+
+def test_json(settings: Settings, capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logging(settings.model_copy(update={"log_json": True}))
+    try:
+        _ = 1 / 0
+    except ZeroDivisionError:
+        logging.getLogger("worker").exception("it broke")
+    (line,) = capsys.readouterr().err.splitlines()
+    record = json.loads(line)
+    assert (record["event"], record["level"], record["logger"]) == ("it broke", "error", "worker")
+    assert "ZeroDivisionError" in record["exception"]
+    assert record["timestamp"].endswith("Z")
+
+
+def test_twice_is_not_twice_the_lines(settings: Settings, capsys: pytest.CaptureFixture[str]) -> None:
+    for _ in range(2):
+        configure_logging(settings)
+    logging.getLogger("worker").info("once")
+    assert capsys.readouterr().err.count("once") == 1
+
+
+@pytest.mark.parametrize("name", ["PIL.PngImagePlugin", "pydicom", "watchdog.observers", "alembic.runtime", "kombu"])
+def test_libraries_that_repeat_file_contents_or_names_are_turned_down(
+    settings: Settings, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    configure_logging(settings, logging.DEBUG)
+    logging.getLogger(name).info("Anna Test.dcm")
+    logging.getLogger("worker").debug("ours")
+    assert "Anna" not in (text := capsys.readouterr().err)
+    assert "ours" in text
