@@ -5,10 +5,8 @@ from typing import Literal
 from alembic import context
 from sqlalchemy import Connection, text
 
+from worker.migrate import MIGRATION_LOCK
 from worker.store.models import Base, UtcDateTime
-
-MIGRATION_LOCK = 4_219_260
-"""Postgres advisory lock: workers that start together migrate one after the other."""
 
 
 def _render_type(kind: str, item: object, _context: object) -> str | Literal[False]:

@@ -80,7 +80,6 @@ def load_checkpoint(folder: Path, models: dict[str, nn.Module], optimizer: Optim
             entries.setdefault(int(index), {})[entry] = value
     whole = optimizer.state_dict()
     optimizer.load_state_dict({"state": entries, "param_groups": whole["param_groups"]})
-    groups = saved.get("groups") or [{"lr": rate} for rate in saved["learning_rates"]]  # the latter: before 0.1
-    for group, moving in zip(optimizer.param_groups, groups, strict=True):
+    for group, moving in zip(optimizer.param_groups, saved["groups"], strict=True):
         group.update(moving)
     return Progress(**saved["progress"])

@@ -8,6 +8,8 @@ from alembic.config import Config
 from worker.store.session import open_engine
 
 MIGRATIONS = Path(__file__).resolve().parent.parent / "migrations"
+MIGRATION_LOCK = 4_219_260
+"""Postgres advisory lock: workers that start together migrate one after the other."""
 
 
 def alembic_config(url: str) -> Config:

@@ -2,16 +2,17 @@
 
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 from alembic import command
 from alembic.script import ScriptDirectory
 from alembic.util.exc import CommandError
-from sqlalchemy import Engine, inspect, text
+from sqlalchemy import Engine, func, inspect, select, text
 
 from tests.servers import PostgresServer
-from worker.migrate import alembic_config, migrate
+from worker.migrate import MIGRATION_LOCK, alembic_config, migrate
 from worker.store.models import Base
 from worker.store.session import open_engine
 
@@ -30,10 +31,16 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path / 'triage.db'}"
     url: str = request.getfixturevalue("postgres_url")
-    with open_engine(url).begin() as connection:
+    empty_postgres(url)
+    return url
+
+
+def empty_postgres(url: str) -> Engine:
+    engine = open_engine(url)
+    with engine.begin() as connection:
         connection.execute(text("DROP SCHEMA public CASCADE"))
         connection.execute(text("CREATE SCHEMA public"))
-    return url
+    return engine
 
 
 def schema(engine: Engine) -> dict[str, object]:
@@ -93,6 +100,19 @@ def test_workers_that_start_together_migrate_once(url: str) -> None:
     errors = [worker.communicate()[1].decode() for worker in workers]
     assert [worker.returncode for worker in workers] == [0] * WORKERS, errors
     command.check(alembic_config(url))
+
+
+def test_on_postgres_a_worker_waits_while_another_migrates(postgres_url: str) -> None:
+    engine = empty_postgres(postgres_url)
+    second = threading.Thread(target=migrate, args=(postgres_url,))
+    with engine.begin() as first:
+        first.execute(select(func.pg_advisory_xact_lock(MIGRATION_LOCK)))
+        second.start()
+        second.join(0.3)
+        assert second.is_alive()
+        assert schema(engine) == {}
+    second.join()
+    assert schema(engine) != {}
 
 
 def test_there_is_one_newest_revision(url: str) -> None:

@@ -17,6 +17,7 @@ from worker.pipeline import Queue
 from worker.settings import WatchMode
 from worker.store import queries
 from worker.store.models import FileState, ScanFile
+from worker.store.session import open_engine, session_factory
 
 PATIENCE_SECONDS = 30.0
 LOOK_EVERY_SECONDS = 0.01
@@ -90,6 +91,17 @@ class TestEvents:
         (tmp_path / "a.jpg").write_bytes(b"bytes")
         (tmp_path / "a.jpg").rename(watching.folder / "b.jpg")
         watching.look_until_taken("b.jpg")
+
+    @pytest.mark.parametrize("written_as", ["a.jpg", "a.jpg.part"], ids=["closed", "renamed"])
+    def test_one_that_is_known_to_be_complete_need_not_stand_still_longer(
+        self, watching: Watching, monkeypatch: pytest.MonkeyPatch, written_as: str
+    ) -> None:
+        monkeypatch.setattr("worker.stability.LONGER_WITHOUT_CLOSE", 1e9)
+        path = watching.folder / written_as
+        path.write_bytes(b"bytes")
+        if written_as != "a.jpg":
+            path.rename(watching.folder / "a.jpg")
+        watching.look_until_taken("a.jpg")
 
     def test_a_folder_that_is_moved_in_whole(self, watching: Watching, tmp_path: Path) -> None:
         (tmp_path / "study" / "series").mkdir(parents=True)
@@ -225,6 +237,32 @@ class TestListing:
         (unopened.folder / "a.jpg").touch()
         unopened.look_until_taken("a.jpg")
         assert unopened.names() == {"a.jpg"}
+
+
+class TestTrouble:
+    def test_a_database_that_is_away_costs_no_file(
+        self, unopened: Watching, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        (unopened.folder / "Anna Test.jpg").write_bytes(b"bytes")
+        with monkeypatch.context() as away:
+            away.setitem(vars(unopened.services), "session", session_factory(open_engine("sqlite:////nowhere/at.all")))
+            unopened.look_until(lambda: "does not answer" in caplog.text)
+        assert not (unopened.folder / "Anna Test.jpg").exists(), "claimed before the database was asked"
+        for folder in unopened.services.settings.claimed.iterdir():
+            os.utime(folder, (0, 0))
+        unopened.look_until_taken("Anna Test.jpg")
+        assert "Anna" not in caplog.text
+
+    def test_a_disk_that_refuses_is_logged_without_the_path(
+        self, unopened: Watching, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        def refuse(folder: Path) -> None:
+            raise PermissionError(13, "Permission denied", str(folder / "Anna Test.jpg"))
+
+        monkeypatch.setattr(inbox_files, "list_inbox", refuse)
+        unopened.inbox.look()
+        assert "EACCES" in caplog.text
+        assert "Anna" not in caplog.text
 
 
 class TestAdoption:

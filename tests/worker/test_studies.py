@@ -43,7 +43,8 @@ class TestOrder:
     def test_along_the_normal_whatever_the_instance_numbers(self, orientation: tuple[float, ...]) -> None:
         axis = 2 if orientation == AXIAL else 0
         positions = [tuple(float(depth) if i == axis else 5.0 for i in range(3)) for depth in (-30, -1, 4, 90)]
-        headers = [at(position, orientation, instance_number=-n) for n, position in enumerate(positions)]
+        numbers = (2, 9, 4, 1)
+        headers = [at(p, orientation, instance_number=n) for p, n in zip(positions, numbers, strict=True)]
         shuffled = random.Random(1).sample(headers, 4)
         found = reading_order(shuffled)
         assert found in (headers, headers[::-1])
