@@ -34,9 +34,7 @@ RUN python -m compileall -q migrations reports trainer worker
 USER triage
 
 FROM base AS worker-gpu
-# torch.compile builds small launchers with a C compiler when it first runs
-RUN apt-get update && apt-get install --yes --no-install-recommends gcc libc6-dev && rm -rf /var/lib/apt/lists/*
-ENV TORCHINDUCTOR_CACHE_DIR=/tmp/inductor TRITON_CACHE_DIR=/tmp/triton TRIAGE_ENGINE=torch
+ENV TRIAGE_ENGINE=torch
 COPY --from=build-gpu /venv /venv
 COPY . .
 RUN python -m compileall -q migrations reports trainer worker

@@ -1,6 +1,7 @@
 """Images per second from inbox to PDF, against a naive loop on the same images (see benchmarks/README.md)."""
 
 import argparse
+import contextlib
 import io
 import os
 import sqlite3
@@ -45,11 +46,14 @@ def distinct_images(folder: Path, count: int) -> list[bytes]:
 
 def resident_mib(process_group: int) -> list[int]:
     """Resident memory of each process of a group, MiB, largest first."""
-    processes = [entry for entry in Path("/proc").iterdir() if entry.name.isdigit()]
-    ours = [process for process in processes if os.getpgid(int(process.name)) == process_group]
-    return sorted(
-        (int((process / "statm").read_text().split()[1]) * PAGE_KIB // 1024 for process in ours), reverse=True
-    )
+    sizes = []
+    for process in Path("/proc").iterdir():
+        if process.name.isdigit():
+            # a process may end between the listing and either question
+            with contextlib.suppress(ProcessLookupError, FileNotFoundError):
+                if os.getpgid(int(process.name)) == process_group:
+                    sizes.append(int((process / "statm").read_text().split()[1]) * PAGE_KIB // 1024)
+    return sorted(sizes, reverse=True)
 
 
 def run_worker(images: Sequence[bytes], folder: Path) -> tuple[float, float, list[int]]:

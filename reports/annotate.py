@@ -1,4 +1,4 @@
-"""Boxes on images: their colours, where their labels go, and the worklist's annotated thumbnails.
+"""Boxes on images: colours, places of their labels, drawn on the report's page and on the worklist's thumbnails.
 
 Rectangles are `(x1, y1, x2, y2)`, origin top left, y down, in the unit of the frame they are given with.
 """
@@ -6,19 +6,34 @@ Rectangles are `(x1, y1, x2, y2)`, origin top left, y down, in the unit of the f
 from collections.abc import Sequence
 from functools import cache
 from io import BytesIO
-from typing import Final
+from typing import Any, Final
 
 from PIL import Image, ImageDraw, ImageFont
 
-from reports.content import KeyImage
+from reports.content import KeyImage, MarkedBox
 from reports.fonts import BOLD, font_bytes
+from reports.shaping import Line, draw_line, shape
+from reports.text import clean
+from reports.theme import ink
+from reports.wording import percent
 
-__all__ = ["INK_ON_BOX", "MAX_BOXES", "Rectangle", "box_colour", "fit_box", "place_labels", "thumbnail_jpeg"]
+__all__ = [
+    "INK_ON_BOX",
+    "MAX_BOXES",
+    "Rectangle",
+    "box_colour",
+    "draw_boxes_on_page",
+    "fit_box",
+    "place_labels",
+    "thumbnail_jpeg",
+]
 
 Rectangle = tuple[float, float, float, float]
 
 INK_ON_BOX: Final = "#101214"
 MAX_BOXES: Final = 12  # on one picture; more would hide what they mark
+
+_HALO: Final = 1.1
 
 # Light hues that stay apart for colour-blind readers on a grey picture; number and word say the same.
 _COLOURS = {"glioma": "#FFA630", "meningioma": "#56CCF2", "pituitary": "#8EE05A"}
@@ -88,6 +103,39 @@ def _overlap(one: Rectangle, others: Sequence[Rectangle]) -> float:
     )
 
 
+def draw_boxes_on_page(canvas: Any, image: KeyImage, drawn: tuple[float, float], corner: tuple[float, float]) -> None:
+    """Draw the numbered boxes of `image` over it on a PDF page, as vector graphics: at most `MAX_BOXES`.
+
+    Args:
+        canvas: reportlab's.
+        image: boxes are in pixels of its own width and height.
+        drawn: (width, height) of the picture on the page, points.
+        corner: (x, y) of its upper left corner on the page, points, y up.
+    """
+    marked = image.boxes[:MAX_BOXES]
+    size = 8.0 if drawn[0] > 220 else 6.2
+    boxes = [fit_box(box.xyxy, (image.width, image.height), drawn) for box in marked]
+    labels = [_label(box, 1000 * (drawn[0] - 6) / size) for box in marked]
+    sizes = [(label.width * size / 1000 + 6, size * 1.45) for label in labels]
+    canvas.saveState()
+    for box, (x1, y1, x2, y2) in zip(marked, boxes, strict=True):
+        for colour, line_width in ((INK_ON_BOX, 1.4 + _HALO), (box_colour(box.label), 1.4)):
+            canvas.setStrokeColor(ink(colour))
+            canvas.setLineWidth(line_width)
+            canvas.rect(corner[0] + x1, corner[1] - y2, x2 - x1, y2 - y1, stroke=1, fill=0)
+    for box, label, spot in zip(marked, labels, place_labels(boxes, sizes, drawn), strict=True):
+        left, bottom = corner[0] + spot[0], corner[1] - spot[3]
+        canvas.setFillColor(ink(box_colour(box.label)))
+        canvas.rect(left, bottom, spot[2] - spot[0], spot[3] - spot[1], stroke=0, fill=1)
+        draw_line(canvas, label, left + 3, bottom + size * 0.37, size=size, colour=INK_ON_BOX)
+    canvas.restoreState()
+
+
+def _label(box: MarkedBox, room: float) -> Line:
+    full = shape(f"{box.number}  {clean(box.label, 20)}  {percent(box.score)}", bold=True)
+    return full if full.width <= room else shape(str(box.number), bold=True)
+
+
 def thumbnail_jpeg(key_image: KeyImage, max_side: int = 160) -> bytes:
     """Return a small RGB JPEG of `key_image` with its numbered boxes.
 
@@ -103,13 +151,13 @@ def thumbnail_jpeg(key_image: KeyImage, max_side: int = 160) -> bytes:
     picture.draft(None, (2 * max_side, 2 * max_side))  # decode no more detail than is shown
     small = picture.convert("RGB")
     small.thumbnail((max_side, max_side), Image.Resampling.LANCZOS)
-    _draw_boxes(small, key_image)
+    _draw_boxes_on_thumbnail(small, key_image)
     out = BytesIO()
     small.save(out, "JPEG", quality=80, optimize=True)
     return out.getvalue()
 
 
-def _draw_boxes(picture: Image.Image, key_image: KeyImage) -> None:
+def _draw_boxes_on_thumbnail(picture: Image.Image, key_image: KeyImage) -> None:
     pen = ImageDraw.Draw(picture)
     source = (key_image.width, key_image.height)
     marked = key_image.boxes[:MAX_BOXES]

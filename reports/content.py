@@ -142,3 +142,15 @@ class WorklistEntry:
     reported_at: datetime | None
     report: str | None
     thumbnail_jpeg: bytes | None = None
+
+
+@dataclass(frozen=True)
+class WorklistTotals:
+    """How many studies there are, shown on the page or not; one with a priority that failed counts under both."""
+
+    studies: int
+    urgent: int
+    review: int
+    routine: int
+    waiting: int
+    failed: int

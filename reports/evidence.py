@@ -5,12 +5,11 @@ from typing import Any, Final
 
 from reportlab.lib.utils import ImageReader
 
-from reports.annotate import INK_ON_BOX, MAX_BOXES, box_colour, fit_box, place_labels
-from reports.content import FindingRow, KeyImage, MarkedBox, ReportContent
+from reports.annotate import MAX_BOXES, box_colour, draw_boxes_on_page
+from reports.content import FindingRow, KeyImage, ReportContent
 from reports.layout import Block, Section, Style, bullets, paragraph, spacer, stack
-from reports.shaping import Line, draw_line, shape
+from reports.shaping import draw_line, shape
 from reports.table import Cell, Column, table
-from reports.text import clean
 from reports.theme import ACCENT, GREY, INK, RULE, SMALL, ink
 from reports.wording import percent, plain_reason
 
@@ -18,7 +17,6 @@ __all__ = ["findings_section", "key_image", "probability_bars", "reasons"]
 
 MAX_FINDINGS: Final = 24
 MAX_REASONS: Final = 8
-_HALO: Final = 1.1
 
 
 def key_image(image: KeyImage, width: float, max_height: float) -> Block:
@@ -43,34 +41,9 @@ def key_image(image: KeyImage, width: float, max_height: float) -> Block:
     def draw(canvas: Any, x: float, top: float) -> None:
         picture = ImageReader(BytesIO(image.jpeg))
         canvas.drawImage(picture, x, top - drawn[1], drawn[0], drawn[1])
-        _draw_boxes(canvas, image, drawn, (x, top))
+        draw_boxes_on_page(canvas, image, drawn, (x, top))
 
     return stack([Block(drawn[1], draw), spacer(3), *remarks])
-
-
-def _draw_boxes(canvas: Any, image: KeyImage, drawn: tuple[float, float], corner: tuple[float, float]) -> None:
-    marked = image.boxes[:MAX_BOXES]
-    size = 8.0 if drawn[0] > 220 else 6.2
-    boxes = [fit_box(box.xyxy, (image.width, image.height), drawn) for box in marked]
-    labels = [_label(box, 1000 * (drawn[0] - 6) / size) for box in marked]
-    sizes = [(label.width * size / 1000 + 6, size * 1.45) for label in labels]
-    canvas.saveState()
-    for box, (x1, y1, x2, y2) in zip(marked, boxes, strict=True):
-        for colour, line_width in ((INK_ON_BOX, 1.4 + _HALO), (box_colour(box.label), 1.4)):
-            canvas.setStrokeColor(ink(colour))
-            canvas.setLineWidth(line_width)
-            canvas.rect(corner[0] + x1, corner[1] - y2, x2 - x1, y2 - y1, stroke=1, fill=0)
-    for box, label, spot in zip(marked, labels, place_labels(boxes, sizes, drawn), strict=True):
-        left, bottom = corner[0] + spot[0], corner[1] - spot[3]
-        canvas.setFillColor(ink(box_colour(box.label)))
-        canvas.rect(left, bottom, spot[2] - spot[0], spot[3] - spot[1], stroke=0, fill=1)
-        draw_line(canvas, label, left + 3, bottom + size * 0.37, size=size, colour=INK_ON_BOX)
-    canvas.restoreState()
-
-
-def _label(box: MarkedBox, room: float) -> Line:
-    full = shape(f"{box.number}  {clean(box.label, 20)}  {percent(box.score)}", bold=True)
-    return full if full.width <= room else shape(str(box.number), bold=True)
 
 
 def probability_bars(content: ReportContent, width: float) -> Block:

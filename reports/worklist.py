@@ -18,7 +18,7 @@ from urllib.parse import quote
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 
-from reports.content import RESEARCH_USE_ONLY, Priority, WorklistEntry
+from reports.content import RESEARCH_USE_ONLY, Priority, WorklistEntry, WorklistTotals
 from reports.text import clean
 from reports.wording import duration, percent, plain_reason, utc
 
@@ -70,11 +70,14 @@ class _Row:
     thumbnail: str | None
 
 
-def render_worklist(entries: Sequence[WorklistEntry], generated_at: datetime) -> str:
+def render_worklist(
+    entries: Sequence[WorklistEntry], generated_at: datetime, totals: WorklistTotals | None = None
+) -> str:
     """Return the worklist page for `entries`, in their order.
 
     Studies without a priority are shown as waiting, or as failed by their state. Where several revisions of a study are
-    given, the older ones say which revision supersedes them. All text is bounded and printed as text.
+    given, the older ones say which revision supersedes them. All text is bounded and printed as text. `totals` says how
+    many studies there are where `entries` are only some of them; without it the entries are counted.
 
     Raises:
         ValueError: a time has no time zone, or a report's path is not below the page's own folder.
@@ -90,10 +93,25 @@ def render_worklist(entries: Sequence[WorklistEntry], generated_at: datetime) ->
         script=Markup(script),  # noqa: S704
         generated=utc(generated_at),
         generated_iso=generated_at.astimezone(UTC).isoformat(),
-        counts=[_Count(kind, word, sum(kind in row.kinds for row in rows)) for kind, word in _WORDS.items()],
+        counts=_counts(rows, totals),
+        studies_shown=len(newest),
+        studies=max(len(newest), totals.studies if totals else 0),
         rows=rows,
         research_use_only=RESEARCH_USE_ONLY,
     )
+
+
+def _counts(rows: Sequence[_Row], totals: WorklistTotals | None) -> list[_Count]:
+    numbers = {kind: sum(kind in row.kinds for row in rows) for kind in _WORDS}
+    if totals is not None:
+        numbers |= {
+            Priority.URGENT.value: totals.urgent,
+            Priority.REVIEW.value: totals.review,
+            Priority.ROUTINE.value: totals.routine,
+            _WAITING: totals.waiting,
+            _FAILED: totals.failed,
+        }
+    return [_Count(kind, word, numbers[kind]) for kind, word in _WORDS.items()]
 
 
 @cache

@@ -64,6 +64,13 @@ def save_checkpoint(folder: Path, models: dict[str, nn.Module], optimizer: Optim
             old.unlink()
 
 
+def saved_recipe(folder: Path) -> dict[str, object] | None:
+    """The recipe of the run whose checkpoint the folder holds; `None` when it has no checkpoint."""
+    if not (folder / STATE).is_file():
+        return None
+    return dict(json.loads((folder / STATE).read_text())["progress"]["recipe"])
+
+
 def load_checkpoint(folder: Path, models: dict[str, nn.Module], optimizer: Optimizer) -> Progress | None:
     """Restore what `save_checkpoint` wrote; `None` when the folder has no checkpoint."""
     if not (folder / STATE).is_file():

@@ -21,8 +21,8 @@ from torch import Tensor
 
 from trainer.calibrate import CalibrationError, calibrate_folder
 from trainer.labels import DatasetError
-from trainer.run import RECIPE
 from trainer.run import WEIGHTS as RUN_WEIGHTS
+from trainer.run_folder import RECIPE
 from trainer.runtime import bundle
 from trainer.runtime.decision import Calibration
 from trainer.runtime.engine import EngineError

@@ -1,11 +1,10 @@
 """`python -m trainer.fit`: train a model from the data set's folders into a run folder."""
 
 import argparse
-import json
 import logging
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -15,10 +14,10 @@ from trainer.figures import draw_samples
 from trainer.labels import DatasetError
 from trainer.loop import TrainingError
 from trainer.model import BrainTumorClassifier, load_imagenet
-from trainer.parts import Parts, choose_parts, write_file_list
+from trainer.parts import choose_parts
 from trainer.recipes import RECIPES, Recipe
-from trainer.run import RECIPE, TrainingRun
-from trainer.runtime.bundle import HELD_OUT_FILES, TRAINING_FILES
+from trainer.run import TrainingRun
+from trainer.run_folder import RunRecords, is_begun, start_weights, write_records
 
 logger = logging.getLogger("trainer.fit")
 
@@ -55,14 +54,6 @@ def chosen_recipe(arguments: argparse.Namespace) -> Recipe:
     return recipe
 
 
-def prepare_folder(folder: Path, recipe: Recipe, parts: Parts) -> None:
-    """Write down what this run is: recipe, files trained on, files held out."""
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / RECIPE).write_text(json.dumps(asdict(recipe), indent=2) + "\n")
-    write_file_list(folder / TRAINING_FILES, parts.training)
-    write_file_list(folder / HELD_OUT_FILES, parts.held_out)
-
-
 def _log_row(row: dict[str, float]) -> None:
     logger.info(
         "epoch %d: training loss %.4f accuracy %.4f, held-out loss %.4f accuracy %.4f",
@@ -77,25 +68,31 @@ def _log_row(row: dict[str, float]) -> None:
 def fit(arguments: argparse.Namespace) -> Path:
     """Run the training the command line asks for; returns the run folder.
 
+    Nothing is written before everything that can refuse has been asked.
+
     Raises:
         DatasetError: the data or the starting weights are not usable.
-        TrainingError: training cannot start or go on.
+        TrainingError: training cannot start, or the folder holds another run.
     """
     recipe = chosen_recipe(arguments)
     folder: Path = arguments.run or Path("runs") / recipe.name
     parts = choose_parts(arguments.data, recipe, arguments.seed, arguments.limit)
     logger.info("%s", parts.summary)
-    prepare_folder(folder, recipe, parts)
+    records = RunRecords.of(recipe, arguments.seed, parts)
+    begun = is_begun(folder, records)
     torch.manual_seed(arguments.seed)
     model = BrainTumorClassifier()
-    if not arguments.scratch:
+    if not begun and not arguments.scratch:
         load_imagenet(model, arguments.weights)
     training = BrainTumorDataset(parts.training, round(recipe.size * CACHE_MARGIN / 32) * 32)
     held_out = BrainTumorTestDataset(parts.held_out, recipe.size)
-    spread = range(0, len(training), max(1, len(training) // 24))
-    draw_samples(training, list(spread)[:24], folder / "training-samples.png")
     run = TrainingRun(folder, recipe, model, training, held_out, arguments.seed)
-    run.resume()
+    if begun:
+        run.resume()
+    else:
+        write_records(folder, records, start_weights(arguments.weights, arguments.scratch))
+        spread = range(0, len(training), max(1, len(training) // 24))
+        draw_samples(training, list(spread)[:24], folder / "training-samples.png")
     run.fit(_log_row)
     return folder
 

@@ -129,8 +129,8 @@ def _decision(folder: Path) -> str:
     calibration = read_calibration(folder)
     rows = [[f"`{name}`", f"{value:.4g}"] for name, value in asdict(calibration).items()]
     return (
-        "Fitted on the held-out images (`trainer.calibrate`). In units of what a tumour adds on average, the weight of\n"
-        f"the boxes is at least {BOX_LEAD:g} × that of the classifier, whose log-odds are bounded at "
+        "Fitted on the held-out images (`trainer.calibrate`). In units of what a tumour adds on average, the weight\n"
+        f"of the boxes is at least {BOX_LEAD:g} × that of the classifier, whose log-odds are bounded at "
         f"±{CLASSIFIER_LIMIT:g}.\n\n" + _table(["value of `trainer.runtime.decision.Calibration`", ""], rows)
     )
 

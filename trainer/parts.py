@@ -1,6 +1,7 @@
 """Which images a run trains on and which it holds out, written down by name and sum."""
 
 import csv
+import io
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -68,9 +69,10 @@ def _limited(samples: list[Sample], limit: int | None) -> list[Sample]:
     return kept
 
 
-def write_file_list(path: Path, samples: list[Sample]) -> None:
-    """Write `name,sha256` of every sample, so that anyone can check what a model has seen."""
-    with path.open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(("name", "sha256"))
-        writer.writerows((sample.name, file_sha256(sample.image_path)) for sample in samples)
+def file_list(samples: list[Sample]) -> bytes:
+    """CSV with `name,sha256` of every sample, so that anyone can check what a model has seen."""
+    text = io.StringIO(newline="")
+    writer = csv.writer(text)
+    writer.writerow(("name", "sha256"))
+    writer.writerows((sample.name, file_sha256(sample.image_path)) for sample in samples)
+    return text.getvalue().encode()

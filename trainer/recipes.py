@@ -1,6 +1,7 @@
 """Everything that can be tuned, one frozen record a recipe."""
 
-from dataclasses import dataclass, field, replace
+import json
+from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 
 from trainer.augment import Augmentation
@@ -50,6 +51,10 @@ class Recipe:
     leak_filter: bool = True
     schedule: Schedule = Schedule.ONE_CYCLE
     augmentation: Augmentation = field(default_factory=Augmentation)
+
+    def as_json(self) -> dict[str, object]:
+        """The recipe as it reads back from a JSON file (tuples are lists there)."""
+        return dict(json.loads(json.dumps(asdict(self))))
 
 
 DEFAULT = Recipe("default")

@@ -1,10 +1,8 @@
 """A training run: network, optimizer, schedule, averaged weights and its folder, epoch after epoch."""
 
 import csv
-import json
 import logging
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 
 import torch
@@ -26,7 +24,10 @@ from trainer.recipes import Recipe, Schedule
 
 logger = logging.getLogger(__name__)
 
-HISTORY, CURVES, WEIGHTS, RECIPE = "history.csv", "curves.png", "model.safetensors", "recipe.json"
+HISTORY, CURVES, WEIGHTS = "history.csv", "curves.png", "model.safetensors"
+
+MIN_STEPS = 8
+"""Of one cycle: a quarter of them warm up, and with a single such step OneCycleLR divides by zero."""
 
 
 class TrainingRun:
@@ -60,13 +61,18 @@ class TrainingRun:
             if recipe.ema_decay
             else None
         )
-        self.progress = Progress(json.loads(json.dumps(asdict(recipe))))
+        self.progress = Progress(recipe.as_json())
 
     def _schedules(self) -> tuple[OneCycleLR | None, ReduceLROnPlateau | None]:
         if self.recipe.schedule is Schedule.PLATEAU:
             return None, ReduceLROnPlateau(self.optimizer)
         peaks = [group["lr"] for group in self.optimizer.param_groups]
         steps = self.steps_per_epoch * self.recipe.epochs
+        if steps < MIN_STEPS:
+            raise TrainingError(
+                f"{self.recipe.epochs} epochs of {self.steps_per_epoch} batches are {steps} steps, one cycle needs at "
+                f"least {MIN_STEPS}: take more --epochs or a smaller --batch-size."
+            )
         return OneCycleLR(self.optimizer, peaks, total_steps=steps, pct_start=0.25), None
 
     @property
@@ -78,16 +84,10 @@ class TrainingRun:
         return {"model": self.model} | ({"average": self.average} if self.average is not None else {})
 
     def resume(self) -> None:
-        """Go on from the folder's last whole epoch, if it has one.
-
-        Raises:
-            TrainingError: the folder holds a run of another recipe.
-        """
+        """Go on from the folder's last whole epoch, if it has one; `trainer.run_folder` says whether it is this run."""
         saved = load_checkpoint(self.folder, self._state(), self.optimizer)
         if saved is None:
             return
-        if saved.recipe != self.progress.recipe:
-            raise TrainingError(f"{self.folder} holds a run of another recipe: choose another --run folder.")
         self.progress = saved
         (self.one_cycle or self.plateau).load_state_dict(saved.scheduler)  # type: ignore[union-attr]
         if saved.best_loss is not None:

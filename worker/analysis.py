@@ -27,34 +27,45 @@ def predict_slices(
             yield SliceFinding(header, prediction)
 
 
+def _most_suspicious(slices: Sequence[SliceFinding]) -> list[SliceFinding]:
+    """The slices that speak for the study."""
+    return sorted(slices, key=lambda finding: -finding.prediction.tumor_probability)[:EVIDENCE_SLICES]
+
+
 def combine(slices: Sequence[SliceFinding]) -> tuple[float, ...]:
     """Probabilities of the study, order of `CLASSES`, sum 1: the mean over its most suspicious slices.
 
     For a study of one image these are the image's own.
     """
-    ranked = sorted(slices, key=lambda finding: -finding.prediction.tumor_probability)[:EVIDENCE_SLICES]
-    mean = np.mean([finding.prediction.probabilities for finding in ranked], axis=0)
+    mean = np.mean([finding.prediction.probabilities for finding in _most_suspicious(slices)], axis=0)
     return tuple(float(value) for value in mean / mean.sum())
 
 
 def review_reasons(
-    slices: Sequence[SliceFinding], probabilities: tuple[float, ...], calibration: Calibration
+    slices: Sequence[SliceFinding],
+    probabilities: tuple[float, ...],
+    calibration: Calibration,
+    *,
+    patient_id_conflict: bool = False,
 ) -> tuple[ReviewReason, ...]:
-    """Why a person should look, judged on the slices that speak for the study."""
-    ranked = sorted(slices, key=lambda finding: -finding.prediction.tumor_probability)[:EVIDENCE_SLICES]
+    """Why a person should look, judged on the slices that speak for the study and on whose they are."""
     calls_tumor = most_likely(probabilities) is not TumorClass.NO_TUMOR
     reasons = []
-    if any(classifier_disagrees(finding.prediction, calibration) for finding in ranked):
+    if any(classifier_disagrees(finding.prediction, calibration) for finding in _most_suspicious(slices)):
         reasons.append(ReviewReason.CLASSIFIER_DISAGREES)
     if low_margin(probabilities, calibration):
         reasons.append(ReviewReason.LOW_MARGIN)
     if calibration.draws_boxes and calls_tumor and not any(finding.prediction.boxes for finding in slices):
         reasons.append(ReviewReason.TUMOR_WITHOUT_BOX)
+    if patient_id_conflict:
+        reasons.append(ReviewReason.PATIENT_ID_CONFLICT)
     return tuple(reasons)
 
 
-def conclude(slices: Sequence[SliceFinding], calibration: Calibration) -> Analysis:
-    """The answer for one study from all of its slices.
+def conclude(
+    slices: Sequence[SliceFinding], calibration: Calibration, *, patient_id_conflict: bool = False
+) -> Analysis:
+    """The answer for one study from all of its slices; `patient_id_conflict` when they name different patients.
 
     Raises:
         ValueError: there is no slice.
@@ -62,6 +73,6 @@ def conclude(slices: Sequence[SliceFinding], calibration: Calibration) -> Analys
     if not slices:
         raise ValueError("a study without slices has no answer")
     probabilities = combine(slices)
-    reasons = review_reasons(slices, probabilities, calibration)
+    reasons = review_reasons(slices, probabilities, calibration, patient_id_conflict=patient_id_conflict)
     evidence = Evidence(1.0 - probabilities[NO_TUMOR_INDEX], calibration.urgent_threshold, frozenset(reasons))
     return Analysis(probabilities, prioritise(evidence), reasons, tuple(slices))

@@ -6,7 +6,7 @@ from typing import Any
 from celery import Celery
 from kombu import Exchange
 from kombu import Queue as KombuQueue
-from kombu.exceptions import OperationalError
+from kombu.exceptions import ChannelError, OperationalError
 
 from worker.inbox import InboxStep
 from worker.observability import announce, prepare_home
@@ -20,6 +20,12 @@ logger = logging.getLogger(__name__)
 
 EMBEDDED_POLLING_SECONDS = 0.05
 """kombu's file broker looks once a second by default, which would cap the worker at two messages a second."""
+BELL_LEASES = 2
+"""Workers drop older bells, so a queue that nobody served does not flood them; the sweep rings once a lease while work
+is due, so that a busy worker finds a fresh one."""
+SERVER_CONNECT_SECONDS = 5.0
+SERVER_ANSWER_SECONDS = 10.0
+"""Longer than the second a BRPOP of kombu's blocks; a network that swallows packets must not hold the worker."""
 
 
 class TriageApp(Celery):  # type: ignore[misc]  # celery is untyped
@@ -30,8 +36,9 @@ class TriageApp(Celery):  # type: ignore[misc]  # celery is untyped
     def ring(self, stage: Stage) -> None:
         """Tell the broker that `stage` has work; a broker that is away costs no more than a sweep, see worker.sweep."""
         try:
-            self.send_task(stage.task_name, queue=stage.queue.value)
-        except OperationalError as error:
+            expires = BELL_LEASES * self.services.settings.lease_seconds
+            self.send_task(stage.task_name, queue=stage.queue.value, expires=expires)
+        except (OperationalError, ChannelError, OSError, *self.connection_for_write().channel_errors) as error:
             logger.warning("the broker does not answer (%s); the sweep rings %s again", error, stage.name)
 
 
@@ -42,6 +49,8 @@ def build_app(settings: Settings) -> TriageApp:
     app.conf.update(_configuration(settings))
     if settings.embedded_broker:
         app.conf.update(_embedded_broker(settings))
+    elif app.conf.broker_url.startswith(("redis:", "rediss:")):
+        app.conf.update(_time_limits())
     app.steps["worker"].update((InboxStep, SweepStep))
     register_tasks(app)
     prepare_home(app)
@@ -70,6 +79,7 @@ def _configuration(settings: Settings) -> dict[str, Any]:
 def _embedded_broker(settings: Settings) -> dict[str, Any]:
     messages = str(settings.broker_folder)
     return {
+        "broker_transport": "worker.embedded_broker:Transport",
         "broker_transport_options": {
             "data_folder_in": messages,
             "data_folder_out": messages,
@@ -78,4 +88,15 @@ def _embedded_broker(settings: Settings) -> dict[str, Any]:
         },
         # one worker owns the embedded broker; remote control would only leave files behind
         "worker_enable_remote_control": False,
+    }
+
+
+def _time_limits() -> dict[str, Any]:
+    """For Redis only: other transports hand their options on to drivers that do not know these names."""
+    return {
+        "broker_transport_options": {
+            "socket_connect_timeout": SERVER_CONNECT_SECONDS,
+            "socket_timeout": SERVER_ANSWER_SECONDS,
+            "socket_keepalive": True,
+        },
     }

@@ -11,6 +11,7 @@ import queue
 import time
 import warnings
 from collections.abc import Callable
+from enum import Enum
 from pathlib import Path
 from typing import Any
 
@@ -34,21 +35,40 @@ LOOK_EVERY_SECONDS = 0.25
 CLAIMS_A_LOOK = 500
 ADOPT_AFTER_SECONDS = 10.0
 """A claimed folder without a row is left alone this long: its claimer is probably writing the row."""
-COMPLETE_EVENTS = frozenset({"closed", "moved"})
+
+
+class Heard(Enum):
+    """What an event says about a path."""
+
+    WRITTEN = "written"
+    COMPLETE = "complete"
+    FOLDER = "folder"
+
+
+MEANING = {
+    "created": Heard.WRITTEN,
+    "modified": Heard.WRITTEN,
+    "closed": Heard.COMPLETE,
+    "moved": Heard.COMPLETE,
+}
+NEW_FOLDER_EVENTS = frozenset({"created", "moved"})
+"""A folder is also "modified" by every file in it; listing it each time would cost the square of the files."""
 
 
 class InboxEvents(FileSystemEventHandler):
     """Watchdog's callbacks, on its own thread: only puts what it hears into a queue."""
 
     def __init__(self) -> None:
-        self.heard: queue.SimpleQueue[tuple[Path, bool]] = queue.SimpleQueue()
+        self.heard: queue.SimpleQueue[tuple[Path, Heard]] = queue.SimpleQueue()
 
     def on_any_event(self, event: FileSystemEvent) -> None:
-        """Keep the path that now exists, and whether it is known to be complete."""
-        if event.event_type in ("opened", "closed_no_write", "deleted"):
-            return
-        path = str(event.dest_path or event.src_path)
-        self.heard.put((Path(path), event.event_type in COMPLETE_EVENTS and not event.is_directory))
+        """Keep the path that now exists, and what is known of it."""
+        path = Path(str(event.dest_path or event.src_path))
+        if event.is_directory:
+            if event.event_type in NEW_FOLDER_EVENTS:
+                self.heard.put((path, Heard.FOLDER))
+        elif event.event_type in MEANING:
+            self.heard.put((path, MEANING[event.event_type]))
 
 
 class Inbox:
@@ -62,6 +82,7 @@ class Inbox:
         self._events = InboxEvents()
         self._tracker = StabilityTracker(services.settings.settle_seconds)
         self._next_listing = 0.0
+        self._had_room = True
         self._observer: BaseObserver | None = None
 
     def open(self) -> None:
@@ -82,7 +103,8 @@ class Inbox:
     def look(self) -> None:
         """One round; what the disk or the database refuses now is tried again in the next ones."""
         try:
-            self._round()
+            with self._services.parent_work:
+                self._round()
         except OperationalError as error:
             logger.warning("inbox: the database does not answer (%s)", type(error.orig).__name__)
         except OSError as error:
@@ -103,19 +125,20 @@ class Inbox:
             self._claim(settled[:CLAIMS_A_LOOK])
 
     def _hear(self) -> None:
-        while True:
-            try:
-                path, complete = self._events.heard.get_nowait()
-            except queue.Empty:
-                return
+        new_folders = set()
+        for _ in range(self._events.heard.qsize()):
+            path, heard = self._events.heard.get_nowait()
             if not path.is_relative_to(self._folder) or inbox_files.is_ignored(path.relative_to(self._folder)):
                 continue
-            if path.is_dir() and not path.is_symlink():
-                self._tracker.noticed(inbox_files.list_inbox(path))
-            elif complete:
+            if heard is Heard.FOLDER:
+                new_folders.add(path)
+            elif heard is Heard.COMPLETE:
                 self._tracker.closed(path)
             else:
-                self._tracker.noticed([path])
+                self._tracker.written(path)
+        for folder in new_folders:
+            if not folder.is_symlink():
+                self._tracker.noticed(inbox_files.list_inbox(folder))
 
     def _settled(self, now: float) -> list[Path]:
         settled = []
@@ -132,7 +155,11 @@ class Inbox:
         return settled
 
     def _has_room(self) -> bool:
-        return self._services.has_room()
+        has_room = self._services.has_room()
+        if has_room != self._had_room:
+            logger.warning("inbox: %s", "going on" if has_room else "stopped, the disk of TRIAGE_HOME is nearly full")
+        self._had_room = has_room
+        return has_room
 
     def _claim(self, paths: list[Path]) -> None:
         claims = []
@@ -149,13 +176,15 @@ class Inbox:
         self._register(claims)
 
     def _register(self, claim_ids: list[str]) -> None:
+        names = {}
+        for claim_id in claim_ids:
+            path = inbox_files.claimed_file(self._claimed, claim_id)
+            if path is not None:
+                names[claim_id] = inbox_files.original_name(self._claimed, claim_id, path)
         now = self._services.now()
         with self._services.session.begin() as session:
-            for claim_id in claim_ids:
-                path = inbox_files.claimed_file(self._claimed, claim_id)
-                if path is not None:
-                    name = inbox_files.original_name(self._claimed, claim_id, path)
-                    queries.add_file(session, claim_id, name, inbox_files.rank_of(name), now)
+            for claim_id, name in names.items():
+                queries.add_file(session, claim_id, name, inbox_files.rank_of(name), now)
         if claim_ids:
             self._ring_intake()
 
@@ -196,6 +225,7 @@ class InboxStep(bootsteps.StartStopStep):  # type: ignore[misc]  # celery is unt
     def start(self, parent: Any) -> None:
         """Open the inbox and look at it regularly."""
         app = parent.app
+        app.services.parent_work.make_forks_wait()
         self.inbox = Inbox(app.services, lambda: app.ring(INTAKE))
         self.inbox.open()
         parent.timer.call_repeatedly(LOOK_EVERY_SECONDS, self.inbox.look)

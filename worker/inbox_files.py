@@ -12,7 +12,7 @@ IGNORED_PATTERNS = (".*", "*.part", "*.tmp", "*.filepart", "*.crdownload", "~*",
 """Names of files still being written, and of file managers' own files; they count once they are renamed."""
 URGENT_FOLDER = "stat"
 """Files under `inbox/stat/` are taken first."""
-EMPTY_FOLDER_SECONDS = 60.0
+EMPTY_FOLDER_SECONDS = 24 * 3600.0
 
 
 def is_ignored(relative: Path) -> bool:
@@ -88,8 +88,8 @@ def original_name(claimed: Path, claim_id: str, path: Path) -> str:
 
 
 def rank_of(name: str) -> int:
-    """0 for files under the urgent folder, 1 for all others; lower goes first."""
-    return 0 if name.startswith(f"{URGENT_FOLDER}/") else 1
+    """0 for files under the urgent folder, 2 (routine) for all others; lower goes first."""
+    return 0 if name.startswith(f"{URGENT_FOLDER}/") else 2
 
 
 def forget_claim(claimed: Path, claim_id: str) -> None:

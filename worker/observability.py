@@ -4,8 +4,10 @@ import logging
 import sys
 from typing import TYPE_CHECKING, Any
 
+import click
 import structlog
 from celery import signals
+from click.core import ParameterSource
 from sqlalchemy.exc import OperationalError
 
 from trainer.runtime.bundle import ModelBundle, ModelFolderError
@@ -16,7 +18,16 @@ from worker.settings import Settings
 if TYPE_CHECKING:
     from worker.app import TriageApp
 
-QUIET_LOGGERS = ("alembic", "celery.app.trace", "celery.worker.strategy", "kombu", "watchdog", "PIL", "pydicom")
+QUIET_LOGGERS = (
+    "alembic",
+    "celery.app.trace",
+    "celery.worker.request",  # a line for every bell that came too late
+    "celery.worker.strategy",
+    "kombu",
+    "watchdog",
+    "PIL",
+    "pydicom",
+)
 
 
 def configure_logging(settings: Settings, level: int = logging.INFO) -> None:
@@ -50,7 +61,7 @@ def prepare_home(app: "TriageApp") -> None:
 
     @signals.setup_logging.connect(weak=False)
     def _set_up_logging(loglevel: int | None = None, **_: Any) -> None:
-        configure_logging(settings, min(loglevel or logging.INFO, logging.INFO))
+        configure_logging(settings, _level(loglevel))
 
     @signals.celeryd_init.connect(weak=False)
     def _prepare(**_: Any) -> None:
@@ -63,6 +74,13 @@ def prepare_home(app: "TriageApp") -> None:
             sys.exit(f"The database does not answer ({error.orig}); start it, or check TRIAGE_DATABASE_URL.")
         except (ModelFolderError, OSError) as error:
             sys.exit(f"The worker cannot start: {error}")
+
+
+def _level(loglevel: int | None) -> int:
+    """What `-l` asks for, else INFO: celery hands its own default, WARNING, over as if somebody had asked for it."""
+    command = click.get_current_context(silent=True)
+    asked = command is not None and command.get_parameter_source("loglevel") is not ParameterSource.DEFAULT
+    return loglevel if loglevel and asked else logging.INFO
 
 
 def announce(app: "TriageApp") -> None:

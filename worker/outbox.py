@@ -1,6 +1,7 @@
 """Results appear whole or not at all: written beside under a dot name, synced, renamed."""
 
 import os
+import shutil
 from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO
@@ -48,6 +49,14 @@ class Outbox:
             sync_folder(target.parent)
         finally:
             temporary.unlink(missing_ok=True)
+
+    def deliver_file(self, relative: str, path: Path) -> None:
+        """Move `path` to `relative`: a rename where both are on one file system, else a copy."""
+        target = self.root / relative
+        if not target.parent.is_dir():
+            self._make_folder(target.parent)
+        shutil.move(path, target)
+        sync_folder(target.parent)
 
     def _make_folder(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)

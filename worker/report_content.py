@@ -27,14 +27,6 @@ KEY_IMAGES = 4
 """Pictures on a report at most: the most suspicious slices."""
 JPEG_QUALITY = 92
 
-OUTCOMES = {
-    FileState.READ: "read",
-    FileState.LEFT_OUT: "left out",
-    FileState.DUPLICATE: "duplicate",
-    FileState.REJECTING: "rejected",
-    FileState.REJECTED: "rejected",
-}
-
 
 def report_content(
     study: Study,
@@ -98,9 +90,9 @@ def _marked(number: int, box: LesionBox) -> MarkedBox:
 def _caption(header: InstanceHeader, headers: list[InstanceHeader]) -> str:
     if header.kind is StudyKind.IMAGE:
         return "Image"
-    series = [other.sop_uid for other in headers if other.series_uid == header.series_uid]
+    series = [other.sha256 for other in headers if other.series_uid == header.series_uid]
     name = header.series_description or f"Series {header.series_number or ''}".strip()
-    return f"{name}, slice {series.index(header.sop_uid) + 1} of {len(series)}"
+    return f"{name}, slice {series.index(header.sha256) + 1} of {len(series)}"
 
 
 def _key_image(
@@ -132,9 +124,8 @@ def _notes(study: Study, headers: list[InstanceHeader]) -> tuple[str, ...]:
 
 
 def _input_file(file: ScanFile) -> InputFile:
-    return InputFile(
-        file.original_name, file.sha256 or "", OUTCOMES.get(FileState(file.state), file.state), file.message
-    )
+    outcome = FileState(file.state).outcome.replace("_", " ")
+    return InputFile(file.original_name, file.sha256 or "", outcome, file.message)
 
 
 def _model_facts(bundle: ModelBundle, result: Result) -> ModelFacts:

@@ -11,7 +11,7 @@ from trainer.runtime.predictor import Predictor, load_predictor
 from worker.intake.limits import IntakeLimits
 from worker.settings import Settings
 from worker.store.objects import ObjectStore
-from worker.store.session import open_engine, session_factory
+from worker.store.session import ForkGuard, open_engine, session_factory
 
 
 class Services:
@@ -19,6 +19,7 @@ class Services:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
+        self.parent_work = ForkGuard()
         self.objects = ObjectStore(settings.store)
         self.limits = IntakeLimits(max_file_bytes=settings.max_file_bytes, max_pixels=settings.max_pixels)
 

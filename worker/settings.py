@@ -1,6 +1,7 @@
 """All settings, from `TRIAGE_*` environment variables, checked once when a process starts and passed down."""
 
 import os
+import re
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -65,7 +66,9 @@ class Settings(BaseSettings):
 
     claim_size: int = Field(16, ge=1, le=1000, description="Rows one task takes at a time.")
     lease_seconds: float = Field(30.0, gt=0, description="A claimed row is free again after this long without renewal.")
-    max_attempts: int = Field(3, ge=1, description="A row is given up after this many tries.")
+    max_attempts: int = Field(
+        3, ge=1, description="A row is given up after this many tries that killed a process or met a bug."
+    )
     concurrency: int = Field(2, ge=1, description="Worker processes of one worker.")
     task_time_limit_seconds: float = Field(600.0, gt=0, description="A task is killed after this long.")
     max_memory_per_child_kb: int = Field(2_000_000, gt=0, description="A process above this is replaced, kilobytes.")
@@ -144,7 +147,7 @@ class Settings(BaseSettings):
         """
         if self.model is not None:
             return self.model
-        bundled = sorted(path.parent for path in BUNDLED_MODELS.glob("*/model.json"))
+        bundled = sorted((path.parent for path in BUNDLED_MODELS.glob("*/model.json")), key=_version_numbers)
         if not bundled:
             raise FileNotFoundError(f"no model in {BUNDLED_MODELS}: set TRIAGE_MODEL to a model folder")
         return bundled[-1]
@@ -153,6 +156,10 @@ class Settings(BaseSettings):
     def inference_threads(self) -> int:
         """Threads of one process, so that all processes together use every core once."""
         return self.threads or max(1, (os.cpu_count() or 1) // self.concurrency)
+
+
+def _version_numbers(folder: Path) -> tuple[int, ...]:
+    return tuple(int(number) for number in re.findall(r"\d+", folder.name))
 
 
 def _with_password(url: str, password_file: Path | None) -> str:

@@ -42,6 +42,10 @@ class StabilityTracker:
         for path in paths:
             self._watched.setdefault(path, _Watched())
 
+    def written(self, path: Path) -> None:
+        """The file was written to: if it was closed before, somebody has opened it again."""
+        self._watched.setdefault(path, _Watched()).closed = False
+
     def closed(self, path: Path) -> None:
         """The file was closed after writing, or moved in whole."""
         self._watched.setdefault(path, _Watched()).closed = True

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from worker.errors import TransientError
+from worker.lease import held
 from worker.pipeline import STAGES, Ring, Stage
 from worker.services import Services
 from worker.steps import analyse, deliver, give_up, intake, report, worklist
@@ -35,7 +36,7 @@ def run_stage(stage: Stage, services: Services, ring: Ring) -> int:
     claim = _claim(stage, services, ring)
     if claim is None:
         return 0
-    used_up = claim.attempts > services.settings.max_attempts
+    used_up = claim.crashes >= services.settings.max_attempts
     if not (used_up and give_up.give_up(services, stage, claim)):
         _work(stage, services, claim)
     for name in stage.rings:
@@ -56,7 +57,8 @@ def _claim(stage: Stage, services: Services, ring: Ring) -> Claim | None:
 
 def _work(stage: Stage, services: Services, claim: Claim) -> None:
     try:
-        STEPS[stage.name](services, claim)
+        with held(services, stage.table, claim):
+            STEPS[stage.name](services, claim)
     except (TransientError, OperationalError) as error:
         reason = type(error.orig).__name__ if isinstance(error, DBAPIError) else str(error)
         logger.warning("%s is tried again later (attempt %d): %s", stage.name, claim.attempts, reason)

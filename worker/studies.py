@@ -50,6 +50,11 @@ def _depth_mm(header: InstanceHeader) -> float | None:
     return float(np.dot(normal, position))
 
 
+def patient_ids_conflict(headers: Iterable[InstanceHeader]) -> bool:
+    """Do headers of one study name different patients? One that names none agrees with all."""
+    return len({header.patient.patient_id for header in headers if header.patient.patient_id is not None}) > 1
+
+
 def missing_instance_numbers(headers: Sequence[InstanceHeader]) -> tuple[int, ...]:
     """InstanceNumbers absent between the first and the last of any series, ascending; empty when none can be told."""
     missing: list[int] = []

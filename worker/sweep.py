@@ -19,6 +19,8 @@ from worker.store.claims import any_due, any_held
 
 logger = logging.getLogger(__name__)
 
+MOST_DOUBLINGS = 10
+
 
 class Sweep:
     """Looks for due work; remembers when it last rang each stage."""
@@ -26,33 +28,49 @@ class Sweep:
     def __init__(self, services: Services, ring: Ring) -> None:
         self._services = services
         self._ring = ring
+        self._unanswered: dict[str, int] = {}
         self._rang: dict[str, float] = {}
 
     def run(self) -> None:
         """Ring every stage that needs it."""
         try:
-            for stage in self._idle_stages():
-                self._rang[stage.name] = time.monotonic()
+            with self._services.parent_work:
+                stages = self._stages_to_ring()
+            for stage in stages:
                 self._ring(stage)
         except OperationalError as error:
             logger.warning("the database does not answer (%s); trying again", type(error.orig).__name__)
 
-    def _idle_stages(self) -> list[Stage]:
+    def _stages_to_ring(self) -> list[Stage]:
         now = self._services.now()
-        settings = self._services.settings
+        max_wait = timedelta(seconds=self._services.settings.max_wait_seconds)
         with self._services.session.begin() as session:
-            queries.lift_long_waiting(session, now, timedelta(seconds=settings.max_wait_seconds))
+            queries.lift_long_waiting(session, now, max_wait)
             return [stage for stage in STAGES.values() if self._needs_ring(session, stage, now)]
 
     def _needs_ring(self, session: Session, stage: Stage, now: datetime) -> bool:
         if not any_due(session, stage.table, stage.takes, now):
+            self._unanswered.pop(stage.name, None)
             return False
-        return not any_held(session, stage.table, stage.takes, now) or self._rang_long_ago(stage)
+        if any_held(session, stage.table, stage.takes, now):
+            # somebody is at it, but perhaps with one long study while the bell for the others was lost
+            self._unanswered.pop(stage.name, None)
+            return self._rang_before(stage, self._services.settings.lease_seconds)
+        # at once, then ever less often: where nobody serves a queue, its messages must not pile up
+        unanswered = self._unanswered.get(stage.name, 0)
+        pause = self._services.settings.sweep_seconds * (2**unanswered - 1)
+        if not self._rang_before(stage, min(pause, self._services.settings.lease_seconds)):
+            return False
+        self._unanswered[stage.name] = min(unanswered + 1, MOST_DOUBLINGS)
+        return True
 
-    def _rang_long_ago(self, stage: Stage) -> bool:
-        # somebody is at it, but perhaps with one long study while the bell for the others was lost
-        last = self._rang.setdefault(stage.name, time.monotonic())
-        return time.monotonic() - last > self._services.settings.lease_seconds
+    def _rang_before(self, stage: Stage, seconds: float) -> bool:
+        """Is the last ring that long ago? If so, this counts as one."""
+        clock = time.monotonic()
+        if clock - self._rang.setdefault(stage.name, clock) < seconds:
+            return False
+        self._rang[stage.name] = clock
+        return True
 
 
 class SweepStep(bootsteps.StartStopStep):  # type: ignore[misc]  # celery is untyped
@@ -62,5 +80,6 @@ class SweepStep(bootsteps.StartStopStep):  # type: ignore[misc]  # celery is unt
 
     def start(self, parent: Any) -> None:
         """Sweep regularly on the worker's own timer."""
+        parent.app.services.parent_work.make_forks_wait()
         sweep = Sweep(parent.app.services, parent.app.ring)
         parent.timer.call_repeatedly(parent.app.services.settings.sweep_seconds, sweep.run)

@@ -26,6 +26,7 @@ def upgrade() -> None:
         sa.Column("waiting_since", sa.DateTime(timezone=True), nullable=False),
         sa.Column("not_before", sa.DateTime(timezone=True), nullable=False),
         sa.Column("attempts", sa.Integer(), nullable=False),
+        sa.Column("crashes", sa.Integer(), nullable=False),
         sa.Column("lease_until", sa.DateTime(timezone=True), nullable=True),
         sa.Column("lease_token", sa.String(length=32), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_chore")),
@@ -43,6 +44,7 @@ def upgrade() -> None:
         sa.Column("incomplete", sa.Boolean(), nullable=False),
         sa.Column("patient_name", sa.String(), nullable=True),
         sa.Column("patient_id", sa.String(), nullable=True),
+        sa.Column("patient_id_conflict", sa.Boolean(), nullable=False),
         sa.Column("patient_birth_date", sa.String(), nullable=True),
         sa.Column("patient_sex", sa.String(), nullable=True),
         sa.Column("patient_age", sa.String(), nullable=True),
@@ -58,6 +60,7 @@ def upgrade() -> None:
         sa.Column("waiting_since", sa.DateTime(timezone=True), nullable=False),
         sa.Column("not_before", sa.DateTime(timezone=True), nullable=False),
         sa.Column("attempts", sa.Integer(), nullable=False),
+        sa.Column("crashes", sa.Integer(), nullable=False),
         sa.Column("lease_until", sa.DateTime(timezone=True), nullable=True),
         sa.Column("lease_token", sa.String(length=32), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_study")),
@@ -85,6 +88,7 @@ def upgrade() -> None:
         sa.Column("waiting_since", sa.DateTime(timezone=True), nullable=False),
         sa.Column("not_before", sa.DateTime(timezone=True), nullable=False),
         sa.Column("attempts", sa.Integer(), nullable=False),
+        sa.Column("crashes", sa.Integer(), nullable=False),
         sa.Column("lease_until", sa.DateTime(timezone=True), nullable=True),
         sa.Column("lease_token", sa.String(length=32), nullable=True),
         sa.ForeignKeyConstraint(["archive_id"], ["file.id"], name=op.f("fk_file_archive_id_file")),
@@ -159,6 +163,7 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("event", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_event_file_id"), ["file_id"], unique=False)
+        batch_op.create_index("ix_event_kind_at", ["kind", "at"], unique=False)
         batch_op.create_index(batch_op.f("ix_event_study_id"), ["study_id"], unique=False)
 
     op.create_table(
@@ -244,6 +249,7 @@ def downgrade() -> None:
     op.drop_table("instance")
     with op.batch_alter_table("event", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_event_study_id"))
+        batch_op.drop_index("ix_event_kind_at")
         batch_op.drop_index(batch_op.f("ix_event_file_id"))
 
     op.drop_table("event")

@@ -1,11 +1,13 @@
 """Label placement and thumbnails."""
 
 import io
+from unittest import mock
 
 import pytest
 from PIL import Image
+from reportlab.pdfgen.canvas import Canvas
 
-from reports.annotate import box_colour, fit_box, place_labels, thumbnail_jpeg
+from reports.annotate import box_colour, draw_boxes_on_page, fit_box, place_labels, thumbnail_jpeg
 from reports.content import KeyImage, MarkedBox
 from tests.reports.samples import jpeg
 
@@ -71,6 +73,14 @@ def test_the_box_is_drawn_where_it_belongs() -> None:
     assert [sum(drawn.getpixel(at)) // 3 for at in far] == pytest.approx(
         [sum(bare.getpixel(at)) // 3 for at in far], abs=12
     )
+
+
+def test_on_a_page_the_box_is_drawn_where_it_belongs() -> None:
+    canvas = mock.Mock(spec=Canvas)
+    box = MarkedBox(1, "Glioma", 0.9, (100.0, 120.0, 150.0, 170.0))
+    draw_boxes_on_page(canvas, KeyImage(b"", 200, 200, "", (box,)), (400.0, 400.0), (10.0, 700.0))
+    outlines = [call for call in canvas.rect.call_args_list if call.kwargs["stroke"]]
+    assert outlines == [mock.call(210.0, 360.0, 100.0, 100.0, stroke=1, fill=0)] * 2  # dark halo, then the colour
 
 
 def test_hundreds_of_boxes_do_not_hang() -> None:

@@ -14,7 +14,7 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 
-from reports.content import RESEARCH_USE_ONLY, Priority, WorklistEntry
+from reports.content import RESEARCH_USE_ONLY, Priority, WorklistEntry, WorklistTotals
 from reports.worklist import render_worklist
 from tests.reports.samples import NOW, entry, jpeg
 
@@ -73,6 +73,26 @@ def test_waiting_and_failed_studies_are_visible() -> None:
     assert "Failed" in second
     assert "arrived 3 d 0 h ago" in second
     assert 'data-kinds="failed"' in second
+
+
+def counts(page: str) -> dict[str, int]:
+    found = re.findall(r'<li class="(\w+)"><b>(\d+)</b>', page)
+    return {kind: int(number) for kind, number in found}
+
+
+def test_a_page_of_some_studies_says_so_and_counts_all() -> None:
+    totals = WorklistTotals(studies=1234, urgent=34, review=100, routine=1000, waiting=99, failed=1)
+    page = render_worklist([entry("ST-1", priority=Priority.URGENT), entry("ST-2")], NOW, totals)
+    assert "2 of 1234 studies shown" in page
+    assert counts(page) == {
+        "urgent": 34, "review": 100, "routine": 1000, "waiting": 99, "failed": 1, "superseded": 0,
+    }  # fmt: skip
+
+
+def test_a_page_of_all_studies_says_nothing_about_it() -> None:
+    totals = WorklistTotals(studies=1, urgent=1, review=0, routine=0, waiting=0, failed=0)
+    assert "studies shown" not in render_worklist([entry("ST-1", priority=Priority.URGENT)], NOW, totals)
+    assert "studies shown" not in page_of(entry())
 
 
 def test_counts_by_priority_leave_superseded_revisions_out() -> None:

@@ -12,15 +12,14 @@ from pathlib import Path
 from sqlalchemy.orm import Session, sessionmaker
 
 from worker.settings import Settings
-from worker.store.models import FileState, ScanFile, Study, StudyState
-from worker.store.queries import count_by_state
+from worker.store.models import UNFINISHED_FILES, UNFINISHED_STUDIES, ScanFile, Study
+from worker.store.progress import count_by_state
 from worker.store.session import open_engine, session_factory
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 START_SECONDS = 90.0
 STOP_SECONDS = 60.0
 POLL_SECONDS = 0.1
-UNFINISHED = {FileState.CLAIMED, FileState.REJECTING}, {StudyState.COLLECTING, StudyState.ANALYSED, StudyState.RENDERED}
 
 
 def wait_until(holds: Callable[[], bool], seconds: float, what: str, explain: Callable[[], str] = str) -> None:
@@ -114,7 +113,7 @@ class Deployment:
     def is_done(self, files: int) -> bool:
         """Have `files` files been taken, and is nothing of them or their studies left to do?"""
         file_counts, study_counts = self.counts()
-        waiting = UNFINISHED[0] & file_counts.keys() or UNFINISHED[1] & study_counts.keys()
+        waiting = file_counts.keys() & UNFINISHED_FILES or study_counts.keys() & UNFINISHED_STUDIES
         return sum(file_counts.values()) >= files and not waiting
 
     def wait_until_done(self, files: int, seconds: float = 180.0) -> None:

@@ -19,6 +19,7 @@ from worker.settings import Settings
 from worker.steps.headers import headers_of
 from worker.store import queries
 from worker.store.models import FileState, ScanFile, Study, StudyState
+from worker.store.reports import add_report
 from worker.store.session import open_engine, session_factory
 
 LONG_AGO = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
@@ -82,7 +83,7 @@ class Database:
         """The study's PDF is rendered and delivered."""
         with self.sessions.begin() as session:
             study = self.study(session, public_id)
-            queries.add_report(session, study, "f" * 64, report_path(public_id, study.revision), None, at)
+            add_report(session, study, "f" * 64, report_path(public_id, study.revision), None, at)
             study.state, study.reported_at = StudyState.REPORTED, at
             queries.record(session, "reported", at, study.id)
 

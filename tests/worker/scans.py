@@ -34,13 +34,15 @@ def png(seed: int, level: int = 40) -> bytes:
     return buffer.getvalue()
 
 
-def dicom(study: int, number: int, level: int = 40, modality: str = "MR") -> bytes:
+def dicom(study: int, number: int, level: int = 40, modality: str = "MR", patient_id: str | None = None) -> bytes:
     """One slice of study `1.2.<study>`, at `number` millimetres."""
     dataset = Dataset()
     dataset.SOPClassUID = MRImageStorage
     dataset.SOPInstanceUID = f"1.2.{study}.3.{number}"
     dataset.StudyInstanceUID, dataset.SeriesInstanceUID = f"1.2.{study}", f"1.2.{study}.3"
     dataset.Modality = modality
+    if patient_id is not None:
+        dataset.PatientID = patient_id
     dataset.SeriesNumber, dataset.InstanceNumber = 1, number
     dataset.ImagePositionPatient, dataset.ImageOrientationPatient = [0, 0, number], [1, 0, 0, 0, 1, 0]
     dataset.PixelSpacing = [1, 1]

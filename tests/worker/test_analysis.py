@@ -100,8 +100,20 @@ class TestReasons:
     def test_a_tumour_without_a_box(self) -> None:
         assert review_reasons([finding(GLIOMA)], GLIOMA, CALIBRATION) == (ReviewReason.TUMOR_WITHOUT_BOX,)
 
+    def test_the_slices_name_different_patients(self) -> None:
+        reasons = review_reasons([finding(HEALTHY)], HEALTHY, CALIBRATION, patient_id_conflict=True)
+        assert reasons == (ReviewReason.PATIENT_ID_CONFLICT,)
+
 
 class TestConcluding:
+    @pytest.mark.parametrize(
+        ("slices", "priority"),
+        [([finding(HEALTHY)], Priority.REVIEW), ([finding(GLIOMA, BOX)], Priority.URGENT)],
+        ids=["healthy", "tumour"],
+    )
+    def test_different_patients_are_at_least_for_review(self, slices: list[SliceFinding], priority: Priority) -> None:
+        assert conclude(slices, CALIBRATION, patient_id_conflict=True).priority is priority
+
     def test_nothing_to_conclude_from(self) -> None:
         with pytest.raises(ValueError, match="without slices"):
             conclude([], CALIBRATION)

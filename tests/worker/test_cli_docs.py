@@ -5,7 +5,8 @@ from pathlib import Path
 import typer
 
 from worker.cli import app
-from worker.cli.reference import command_page, settings_page
+from worker.cli.reference import RESERVED, command_page, settings_page
+from worker.domain import ReviewReason
 from worker.errors import Reason
 from worker.settings import Settings
 
@@ -36,6 +37,18 @@ def test_every_setting_is_documented() -> None:
     for name, field in Settings.model_fields.items():
         assert f"`TRIAGE_{name.upper()}`" in page
         assert field.description
+
+
+def test_slugs_that_nothing_produces_are_reserved() -> None:
+    """Whoever produces one takes it out of the reserved ones."""
+    code = "".join(
+        path.read_text()
+        for path in (DOCS.parent / "worker").rglob("*.py")
+        if path.name not in {"reference.py", "triage.py"}
+    )
+    for slug in (*Reason, *ReviewReason):
+        produced = f"{type(slug).__name__}.{slug.name}" in code
+        assert (slug in RESERVED) is not produced, slug
 
 
 def test_every_reason_is_named() -> None:

@@ -80,12 +80,24 @@ class TestEvents:
         (watching.folder / "a.jpg").write_bytes(b"bytes")
         watching.look_until_taken("a.jpg")
         (row,) = watching.rows()
-        assert (row.state, row.rank, watching.claimed_bytes(row)) == (FileState.CLAIMED, 1, b"bytes")
+        assert (row.state, row.rank, watching.claimed_bytes(row)) == (FileState.CLAIMED, 2, b"bytes")
         assert watching.rings == 1
         assert not (watching.folder / "a.jpg").exists()
         (watching.folder / "later.jpg").write_bytes(b"bytes")
         watching.look_until_taken("later.jpg")
         assert (len(watching.rows()), watching.rings) == (2, 2)
+
+    def test_many_files_do_not_list_the_folder_many_times(
+        self, watching: Watching, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        listed: list[Path] = []
+        real = inbox_files.list_inbox
+        monkeypatch.setattr(inbox_files, "list_inbox", lambda folder: (listed.append(folder), real(folder))[1])
+        names = [f"{number}.jpg" for number in range(300)]
+        for name in names:
+            (watching.folder / name).write_bytes(b"bytes")
+        watching.look_until_taken(*names)
+        assert len(listed) <= 2
 
     def test_a_file_that_is_moved_in(self, watching: Watching, tmp_path: Path) -> None:
         (tmp_path / "a.jpg").write_bytes(b"bytes")

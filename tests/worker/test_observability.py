@@ -3,9 +3,13 @@
 import json
 import logging
 from collections.abc import Iterator
+from types import SimpleNamespace
 
 import pytest
+from celery import signals
+from celery.bin.worker import worker as worker_command
 
+from worker.app import build_app
 from worker.observability import QUIET_LOGGERS, configure_logging
 from worker.settings import Settings
 
@@ -59,3 +63,18 @@ def test_libraries_that_repeat_file_contents_or_names_are_turned_down(
     logging.getLogger("worker").debug("ours")
     assert "Anna" not in (text := capsys.readouterr().err)
     assert "ours" in text
+
+
+@pytest.mark.parametrize(
+    ("options", "level"),
+    [([], logging.INFO), (["-l", "WARNING"], logging.WARNING), (["-l", "DEBUG"], logging.DEBUG)],
+)
+def test_the_level_is_what_celerys_option_says_and_else_info(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, options: list[str], level: int
+) -> None:
+    monkeypatch.setattr(signals.setup_logging, "receivers", [])
+    with build_app(settings) as app:
+        context = worker_command.make_context("worker", list(options), obj=SimpleNamespace(app=app))
+    with context:
+        signals.setup_logging.send(sender=None, loglevel=context.params["loglevel"])
+    assert logging.getLogger().level == level

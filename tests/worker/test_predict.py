@@ -246,3 +246,19 @@ class WatchfulPredictor(FakePredictor):
         self.seen += [weakref.ref(image) for image in images]
         self.most_alive = max(self.most_alive, len(self.seen))
         return super().predict(images)
+
+
+@pytest.mark.parametrize(
+    ("patient_ids", "priority", "reasons"),
+    [
+        (("A", "A"), Priority.ROUTINE, ()),
+        (("A", None), Priority.ROUTINE, ()),
+        (("A", "B"), Priority.REVIEW, ("patient_id_conflict",)),
+    ],
+)
+def test_slices_of_different_patients_in_one_study_are_for_review(
+    tmp_path: Path, scratch: Path, patient_ids: tuple[str | None, ...], priority: Priority, reasons: tuple[str, ...]
+) -> None:
+    write(tmp_path, {f"{n}.dcm": dicom(7, n, patient_id=value) for n, value in enumerate(patient_ids, start=1)})
+    (line,) = read(scratch, *sorted(tmp_path.glob("*.dcm")))
+    assert (line.priority, tuple(line.review_reasons)) == (priority, reasons)

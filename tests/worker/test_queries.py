@@ -3,7 +3,7 @@
 from datetime import datetime
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import Engine, func, inspect, select, text
 from sqlalchemy.orm import Session, sessionmaker
 
 from tests.worker.conftest import NOON
@@ -11,11 +11,24 @@ from tests.worker.filing import AXIAL, QUIET, QUIET_MAX, add_file, header, recei
 from tests.worker.scans import healthy_prediction, tumor_prediction
 from trainer.runtime.decision import Calibration
 from worker.analysis import conclude
-from worker.domain import SliceFinding
+from worker.domain import PatientText, SliceFinding
 from worker.store import queries
 from worker.store.claims import claim_due, move
-from worker.store.models import Event, FileState, Instance, LesionBox, Prediction, ScanFile, Series, Study, StudyState
-from worker.store.progress import due_since, last_event, oldest_waiting
+from worker.store.models import (
+    UNFINISHED_FILES,
+    UNFINISHED_STUDIES,
+    Event,
+    FileState,
+    Instance,
+    LesionBox,
+    Prediction,
+    ScanFile,
+    Series,
+    Study,
+    StudyState,
+)
+from worker.store.progress import count_by_state, due_since, last_event, oldest_waiting
+from worker.store.reports import add_report, rendered_reports
 
 Sessions = sessionmaker[Session]
 
@@ -128,6 +141,46 @@ class TestArrival:
             assert known.study_id == study.id
             assert queries.instance_with_bytes(session, header(2).sha256) is None
 
+    def test_the_same_sop_uid_with_other_pixels_is_kept_with_a_warning(self, sessions: Sessions) -> None:
+        with sessions.begin() as session:
+            for number, uid in ((1, "1.7"), (2, "1.7"), (3, "1.8")):
+                receive(session, header(number, sop_uid=uid))
+            receive(session, header(4, "1.2.99", sop_uid="1.8"))  # another study may use it
+        with sessions.begin() as session:
+            warnings = session.scalars(select(Instance.warning).order_by(Instance.id)).all()
+        assert warnings == [None, queries.SAME_SOP_UID, None, None]
+
+    def test_a_warning_of_reading_is_not_lost_to_that_of_the_sop_uid(self, sessions: Sessions) -> None:
+        with sessions.begin() as session:
+            receive(session, header(1, sop_uid="1.7"))
+            queries.add_instance(
+                session, add_file(session), header(2, sop_uid="1.7"), "First frame only.", NOON, QUIET, QUIET_MAX
+            )
+        with sessions.begin() as session:
+            assert session.scalars(select(Instance.warning)).all()[1] == f"First frame only. {queries.SAME_SOP_UID}"
+
+    @pytest.mark.parametrize(
+        ("patient_ids", "kept", "conflict"),
+        [
+            (["A", "A"], "A", False),
+            (["A", None], "A", False),
+            ([None, "A"], "A", False),
+            ([None, None], None, False),
+            (["A", "B"], "A", True),
+            (["A", "B", "A"], "A", True),
+            ([None, "A", "B"], "A", True),
+        ],
+    )
+    def test_slices_of_different_patients_are_noted(
+        self, sessions: Sessions, patient_ids: list[str | None], kept: str | None, conflict: bool
+    ) -> None:
+        for number, patient_id in enumerate(patient_ids):
+            with sessions.begin() as session:
+                receive(session, header(number, patient=PatientText(patient_id=patient_id)))
+        with sessions.begin() as session:
+            study = session.scalars(select(Study)).one()
+            assert (study.patient_id, study.patient_id_conflict) == (kept, conflict)
+
     def test_after_the_report_a_late_slice_opens_a_revision(self, sessions: Sessions) -> None:
         arrive(sessions, 1, NOON)
         set_state(sessions, StudyState.REPORTED)
@@ -197,7 +250,7 @@ class TestResults:
                 study = session.get_one(Study, study_id)
                 study.revision = revision
                 self.add_result(session, study_id, tumor=True)
-                queries.add_report(session, study, "f" * 64, f"r{revision}.pdf", None, NOON)
+                add_report(session, study, "f" * 64, f"r{revision}.pdf", None, NOON)
         with sessions.begin() as session:
             queries.forget_revision(session, queries.whole_studies(session, [study_id])[0])
         with sessions.begin() as session:
@@ -209,6 +262,28 @@ class TestResults:
             self.add_result(session, study_id, tumor=False)  # the same revision can be answered again
 
 
+class TestRenderedReports:
+    def rendered(self, session: Session, number: int, state: StudyState = StudyState.RENDERED) -> int:
+        study = receive(session, header(number, f"1.{number}"))
+        receive(session, header(number + 100, f"1.{number}"))
+        for revision in (1, 2):
+            study.revision = revision
+            add_report(session, study, f"{number}{revision}" * 32, f"r{revision}.pdf", None, NOON)
+        study.state = state
+        return study.id
+
+    def test_the_newest_report_of_each_study_in_the_order_asked_for(self, sessions: Sessions) -> None:
+        with sessions.begin() as session:
+            ids = [self.rendered(session, number) for number in (1, 2)][::-1]
+            reopened = self.rendered(session, 3, StudyState.COLLECTING)
+        with sessions.begin() as session:
+            found = rendered_reports(session, [*ids, reopened])
+        assert [(row.study.id, row.report.sha256, row.images) for row in found] == [
+            (ids[0], "22" * 32, 2), (ids[1], "12" * 32, 2),
+        ]  # fmt: skip
+        assert "instances" in inspect(found[0].study).unloaded
+
+
 class TestWaiting:
     def test_what_has_waited_too_long_becomes_urgent(self, sessions: Sessions) -> None:
         with sessions.begin() as session:
@@ -218,6 +293,14 @@ class TestWaiting:
         with sessions.begin() as session:
             assert [session.get_one(Study, row.id).rank for row in (old_study, new_study)] == [0, 1]
             assert [session.get_one(ScanFile, row.id).rank for row in (old_file, new_file)] == [0, 1]
+
+    @pytest.mark.parametrize("state", StudyState)
+    def test_a_study_is_finished_or_not(self, state: StudyState) -> None:
+        assert (state in UNFINISHED_STUDIES) is (state not in {StudyState.REPORTED, StudyState.FAILED})
+
+    @pytest.mark.parametrize("state", FileState)
+    def test_a_file_is_finished_or_not(self, state: FileState) -> None:
+        assert (state in UNFINISHED_FILES) is (state in {FileState.CLAIMED, FileState.REJECTING})
 
     @pytest.mark.parametrize("state", [StudyState.REPORTED, StudyState.FAILED])
     def test_finished_studies_are_not_lifted(self, sessions: Sessions, state: StudyState) -> None:
@@ -252,7 +335,7 @@ class TestWaiting:
             for state in (FileState.READ, FileState.READ, FileState.REJECTED):
                 add_file(session).state = state
         with sessions.begin() as session:
-            assert queries.count_by_state(session, ScanFile) == {"read": 2, "rejected": 1}
+            assert count_by_state(session, ScanFile) == {"read": 2, "rejected": 1}
 
 
 class TestEvents:
@@ -284,3 +367,18 @@ class TestEvents:
             assert found is not None
             assert found.id == study.id
             assert queries.study_by_public_id(session, "0" * 12) is None
+
+
+@pytest.mark.parametrize(
+    ("statement", "index"),
+    [
+        ("SELECT max(at) FROM event WHERE kind = 'received'", "ix_event_kind_at"),
+        ("UPDATE study SET rank = 0 WHERE state IN ('collecting', 'analysed')", "ix_study_due"),
+        ("UPDATE file SET rank = 0 WHERE state IN ('claimed', 'rejecting')", "ix_file_due"),
+    ],
+)
+def test_what_is_asked_every_few_seconds_walks_over_no_table(sqlite_engine: Engine, statement: str, index: str) -> None:
+    with sqlite_engine.connect() as connection:
+        plan = str(connection.execute(text(f"EXPLAIN QUERY PLAN {statement}")).all())
+    assert "SEARCH" in plan
+    assert index in plan

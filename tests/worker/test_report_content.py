@@ -125,7 +125,7 @@ class TestFacts:
                 file.state, file.message = state, f"was {state}"
         files = series.content().files
         assert [(file.outcome, file.message) for file in files] == [
-            ("claimed", "was claimed"), ("read", "was read"), ("left out", "was left_out"),
+            ("waiting", "was claimed"), ("read", "was read"), ("left out", "was left_out"),
             ("duplicate", "was duplicate"), ("rejected", "was rejecting"), ("rejected", "was rejected"),
         ]  # fmt: skip
         assert files[1].name == "1.2.4.2.dcm"
@@ -133,6 +133,13 @@ class TestFacts:
 
 
 class TestPictures:
+    def test_two_slices_of_one_sop_uid_are_two_slices(self, study: Study1) -> None:
+        study.receive(header(1, sop_uid="1.7"), header(2, sop_uid="1.7"))
+        study.analyse([(GLIOMA, ()), (GLIOMA, ())])
+        content = study.content()
+        assert [image.caption for image in content.key_images] == ["T1 axial, slice 1 of 2", "T1 axial, slice 2 of 2"]
+        assert queries.SAME_SOP_UID in content.notes
+
     def test_the_most_suspicious_slices_in_reading_order(self, series: Study1) -> None:
         captions = [image.caption for image in series.content().key_images]
         assert len(captions) == KEY_IMAGES

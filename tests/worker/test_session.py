@@ -1,16 +1,19 @@
 """Database engines: SQLite's durability, no shared connections, and no values in error texts."""
 
+import os
 import sqlite3
+import threading
 from contextlib import closing
 
 import pytest
 from sqlalchemy import Engine, text, update
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 from sqlalchemy.orm import Session, sessionmaker
 
 from tests.worker.conftest import NOON
 from tests.worker.filing import add_file
 from worker.store.models import Event, ScanFile
+from worker.store.session import SERVER_TIME_LIMITS, ForkGuard, open_engine
 
 
 def pragma(engine: Engine, name: str) -> object:
@@ -65,3 +68,76 @@ def test_times_come_back_as_utc(sessions: sessionmaker[Session]) -> None:
 def test_a_time_without_a_zone_is_refused(sessions: sessionmaker[Session]) -> None:
     with pytest.raises(Exception, match="timezone-aware"), sessions.begin() as session:
         add_file(session, at=NOON.replace(tzinfo=None))
+
+
+def test_reading_waits_for_no_writer_and_holds_none_up(sqlite_engine: Engine) -> None:
+    reader = open_engine(str(sqlite_engine.url), read_only=True)
+    with sqlite_engine.begin() as writing:
+        writing.execute(text("DELETE FROM event"))
+        with reader.begin() as reading:
+            assert reading.execute(text("SELECT count(*) FROM file")).scalar() == 0
+    with reader.begin() as reading:
+        reading.execute(text("SELECT count(*) FROM file"))
+        with sqlite_engine.begin() as writing:
+            writing.execute(text("DELETE FROM event"))
+
+
+def test_who_only_reads_cannot_write(engine: Engine) -> None:
+    reader = open_engine(engine.url.render_as_string(hide_password=False), read_only=True)
+    with pytest.raises(DBAPIError, match=r"readonly|read-only"), reader.begin() as connection:
+        connection.execute(text("DELETE FROM event"))
+
+
+def test_a_postgres_that_does_not_answer_costs_seconds(postgres_engine: Engine) -> None:
+    with postgres_engine.connect() as connection:
+        used = connection.connection.driver_connection.info.get_parameters()
+    assert {name: int(used[name]) for name in SERVER_TIME_LIMITS} == SERVER_TIME_LIMITS
+
+
+def test_time_limits_in_the_url_win(postgres_engine: Engine) -> None:
+    url = postgres_engine.url.update_query_dict({"connect_timeout": "9"})
+    with open_engine(url.render_as_string(hide_password=False)).connect() as connection:
+        assert connection.connection.driver_connection.info.get_parameters()["connect_timeout"] == "9"
+
+
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")  # Python 3.12: that other threads run is the test
+@pytest.mark.parametrize("guarded", [True, False])
+def test_a_child_forked_during_a_transaction(sqlite_engine: Engine, guarded: bool) -> None:
+    """Without the guard it inherits the lock of a transaction that in its process never ends."""
+    guard = ForkGuard()
+    if guarded:
+        guard.make_forks_wait()
+        guard.make_forks_wait()  # both bootsteps ask
+    begun, forking = threading.Event(), threading.Event()
+
+    def transact() -> None:
+        with guard, sqlite_engine.begin():
+            begun.set()
+            forking.wait(1.0 if guarded else 10.0)
+
+    other = threading.Thread(target=transact)
+    other.start()
+    begun.wait(10.0)
+    child = os.fork()
+    if child == 0:
+        os._exit(_write_after_the_fork(sqlite_engine, guard))
+    forking.set()
+    other.join()
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == (0 if guarded else 1)
+
+
+def _write_after_the_fork(engine: Engine, guard: ForkGuard) -> int:
+    """In the child: 0 when the database can be written to, 1 when it stays locked."""
+    try:
+        threading.Event().wait(0.3)  # the parent's transaction ends meanwhile
+        with engine.connect() as connection:
+            cursor = connection.connection.cursor()
+            cursor.execute("PRAGMA busy_timeout = 500")
+            cursor.execute("BEGIN IMMEDIATE")
+            cursor.execute("ROLLBACK")
+        with guard:  # nor is the guard itself inherited locked
+            return 0
+    except (sqlite3.OperationalError, OperationalError):
+        return 1
+    except Exception:  # noqa: BLE001  nothing may leave the child
+        return 2

@@ -69,6 +69,12 @@ def test_closing_counts_from_when_the_file_stood_still(tracker: StabilityTracker
     assert tracker.look(FILE, SAME, 1.75)
 
 
+def test_a_file_opened_again_after_its_close_must_stand_still_longer(tracker: StabilityTracker) -> None:
+    tracker.closed(FILE)
+    tracker.written(FILE)
+    assert first_settled(tracker, SAME, start=50.0) == SETTLE * LONGER_WITHOUT_CLOSE
+
+
 def test_follows_each_file_on_its_own_and_forgets(tracker: StabilityTracker) -> None:
     other = Path("other.dcm")
     tracker.noticed([FILE, other])

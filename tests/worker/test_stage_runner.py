@@ -1,6 +1,7 @@
 """One visit to a stage: what becomes of the rows when the step does well, fails for now, is a bug, never succeeds."""
 
 import logging
+from contextlib import suppress
 
 import pytest
 from sqlalchemy import select
@@ -63,6 +64,11 @@ def read_all(services: Services, claim: Claim) -> None:
     with services.session.begin() as session:
         for row_id in claim.ids:
             move(session, ScanFile, row_id, claim.token, INTAKE.takes, state=FileState.READ)
+
+
+def crash(_services: Services, _claim: Claim) -> None:
+    """A step with a bug."""
+    raise RuntimeError("a bug")
 
 
 def fail_for_now(_services: Services, _claim: Claim) -> None:
@@ -172,19 +178,29 @@ class TestFailure:
 
 class TestGivingUp:
     def exhaust(self, visits: Visits, stage: Stage, step: Step) -> None:
-        """Visit until the attempts are used up, and once more."""
+        """Visit as often as crashes are borne, and once more."""
         visits.step(stage, step)
         for _ in range(visits.services.settings.max_attempts + 1):
-            assert visits.run(stage) == 1
+            with suppress(RuntimeError):
+                assert visits.run(stage) == 1
             visits.services.wait(1000)
+
+    @pytest.mark.parametrize("stage", [INTAKE, ANALYSE, REPORT])
+    def test_what_failed_in_an_orderly_way_is_tried_for_ever(self, visits: Visits, stage: Stage) -> None:
+        row_id = visits.add_files()[0] if stage is INTAKE else visits.add_study(stage.takes)
+        for _ in range(3):
+            self.exhaust(visits, stage, fail_for_now)
+        row = visits.get(stage.table, row_id)
+        assert (row.state, row.lease_token, row.crashes) == (stage.takes, None, 0)
+        assert visits.events() == []
 
     def test_a_stored_file_is_rejected_with_a_reason(self, visits: Visits) -> None:
         (file_id,) = visits.add_files()
         tries: list[int] = []
 
-        def step(services: Services, claim: Claim) -> None:
+        def step(_services: Services, claim: Claim) -> None:
             tries.append(claim.attempts)
-            fail_for_now(services, claim)
+            raise RuntimeError("a bug")
 
         self.exhaust(visits, INTAKE, step)
         row = visits.get(ScanFile, file_id)
@@ -206,7 +222,7 @@ class TestGivingUp:
     @pytest.mark.parametrize("stage", [ANALYSE, REPORT])
     def test_a_study_fails_and_stands_on_the_worklist(self, visits: Visits, stage: Stage) -> None:
         study_id = visits.add_study(stage.takes)
-        self.exhaust(visits, stage, fail_for_now)
+        self.exhaust(visits, stage, crash)
         row = visits.get(Study, study_id)
         assert (row.state, row.lease_token) == (StudyState.FAILED, None)
         assert stage.name in row.failure
@@ -242,8 +258,9 @@ class TestGivingUp:
     ) -> None:
         study_id = visits.add_study(ANALYSE.takes)
         visits.services.settings.max_attempts = 1
-        visits.step(ANALYSE, fail_for_now)
-        visits.run(ANALYSE)
+        visits.step(ANALYSE, crash)
+        with pytest.raises(RuntimeError):
+            visits.run(ANALYSE)
         visits.services.wait(1000)
         real_give_up = give_up.give_up
 

@@ -1,7 +1,9 @@
 """Every stage in one process: real files, real intake, real PDFs, SQLite; only the network is a stand-in."""
 
 import logging
+import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 
@@ -17,7 +19,7 @@ from worker.pipeline import ANALYSE, DELIVER, INTAKE, REPORT, STAGES, Stage
 from worker.stage_runner import STEPS, run_stage
 from worker.steps import deliver, intake
 from worker.store import queries
-from worker.store.claims import Claim, any_due, claim_due
+from worker.store.claims import Claim, claim_due
 from worker.store.models import Event, FileState, Report, ScanFile, Study, StudyState
 
 BRIGHT = 150
@@ -167,6 +169,13 @@ class TestDicomStudy:
         home.run()
         assert (home.study().state, home.study().incomplete) == (StudyState.REPORTED, True)
 
+    def test_slices_of_two_patients_in_one_study_are_for_review(self, home: Home) -> None:
+        for number, patient_id in ((1, "A"), (2, "B")):
+            home.drop(f"{number}.dcm", dicom(7, number, patient_id=patient_id))
+        home.run_when_quiet()
+        study = home.study()
+        assert (study.priority, study.results[0].review_reasons) == ("review", ["patient_id_conflict"])
+
     def test_a_late_slice_opens_a_second_revision(self, home: Home) -> None:
         home.drop("1.dcm", dicom(7, 1))
         home.run_when_quiet()
@@ -214,24 +223,6 @@ class TestDicomStudy:
         STEPS["report"](home.services, claim)
         assert [study.state for study in home.studies()] == [StudyState.COLLECTING, StudyState.RENDERED]
 
-    def test_the_lease_is_kept_through_a_long_study(self, home: Home) -> None:
-        taken_away: list[bool] = []
-
-        class Slow(FakePredictor):
-            def predict(self, images: Sequence[GreyImage], *_: object) -> list[SlicePrediction]:
-                home.services.wait(home.settings.lease_seconds * 0.8)
-                with home.services.session.begin() as session:
-                    taken_away.append(any_due(session, Study, ANALYSE.takes, home.services.now()))
-                return super().predict(images)
-
-        home.settings.batch_size = 1
-        home.services.__dict__["predictor"] = Slow()
-        for number in range(1, 6):
-            home.drop(f"{number}.dcm", dicom(7, number))
-        home.run_when_quiet()
-        assert taken_away == [False] * 5
-        assert home.study().state == StudyState.REPORTED
-
 
 class TestRejected:
     @pytest.mark.parametrize("name", ["Anna Test.jpg", "line\nbreak.jpg", "reason.txt", "REASON.TXT", "ward/x.jpg"])
@@ -271,6 +262,11 @@ class TestArchive:
         assert [study.state for study in home.studies()] == [StudyState.REPORTED] * 2
         assert list(home.settings.claimed.iterdir()) == []
 
+    def test_it_is_complete_at_once(self, home: Home) -> None:
+        home.drop("study.zip", archive({"1.dcm": dicom(7, 1), "2.dcm": dicom(7, 2), "notes.jpg": b"no picture"}))
+        home.run()
+        assert home.study().state == StudyState.REPORTED, "no quiet period for what cannot get more slices"
+
     def test_an_attempt_that_is_cut_short_doubles_nothing(self, home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
         home.drop("study.zip", archive({"1.dcm": dicom(7, 1), "2.dcm": dicom(7, 2)}))
         with monkeypatch.context() as patch:
@@ -278,7 +274,7 @@ class TestArchive:
             patch.setattr("worker.steps.archive.move", lambda *_, **__: (_ for _ in ()).throw(RuntimeError("killed")))
             with pytest.raises(RuntimeError, match="killed"):
                 home.visit(INTAKE)
-        assert len(home.files()) == 1
+        assert len(home.files()) == 3
         home.services.wait(31)
         home.run_when_quiet()
         assert len(home.files()) == 3
@@ -295,6 +291,39 @@ class TestArchive:
 
 
 class TestTrouble:
+    def test_a_file_too_large_for_anything_is_given_back_without_being_copied(self, home: Home) -> None:
+        home.services.limits = replace(home.services.limits, max_file_bytes=10, max_archive_bytes=10)
+        content = png(1)
+        home.drop("huge.png", content)
+        home.run()
+        row = home.files()["huge.png"]
+        assert (row.state, row.reason, row.sha256) == (FileState.REJECTED, "too_large", None)
+        assert (home.rejected / f"{row.id:08d}" / "huge.png").read_bytes() == content
+        assert list(home.settings.claimed.iterdir()) == []
+
+    def test_a_claimed_file_that_vanished_is_said_to_have(self, home: Home) -> None:
+        home.drop("a.png", png(1))
+        shutil.rmtree(home.settings.claimed)
+        home.settings.claimed.mkdir()
+        for _ in range(home.settings.max_attempts + 1):
+            home.run()
+            home.services.wait(400)
+        row = home.files()["a.png"]
+        assert (row.state, row.reason) == (FileState.REJECTED, "unreadable")
+        assert "vanished" in (row.message or "")
+
+    def test_a_store_that_is_away_only_delays_analysis(self, home: Home, tmp_path: Path) -> None:
+        home.drop("a.png", png(1))
+        home.visit(INTAKE)
+        home.settings.store.rename(tmp_path / "away")
+        for _ in range(10):
+            home.run()
+            home.services.wait(400)
+        assert home.study().state == StudyState.COLLECTING
+        (tmp_path / "away").rename(home.settings.store)
+        home.run()
+        assert home.study().state == StudyState.REPORTED
+
     def test_a_full_disk_only_delays_intake(self, home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
         home.drop("a.png", png(1))
         with monkeypatch.context() as patch:

@@ -1,6 +1,7 @@
 """The safety net: rings what is due while nobody is at it."""
 
 import logging
+from itertools import pairwise
 from types import SimpleNamespace
 
 import pytest
@@ -58,8 +59,29 @@ def test_rings_only_the_stage_that_has_due_work(sweeping: Sweeping) -> None:
 
 
 @pytest.mark.usefixtures("due_file")
-def test_rings_again_while_nobody_comes(sweeping: Sweeping) -> None:
-    assert [sweeping.run(), sweeping.run()] == [["intake"], ["intake"]]
+def test_rings_ever_less_often_while_nobody_comes(sweeping: Sweeping, services: ClockedServices) -> None:
+    step = services.settings.sweep_seconds
+    rung_at = []
+    for sweep in range(100):
+        if sweeping.run():
+            rung_at.append(sweep)
+        sweeping.stopwatch += step
+    pauses = [later - earlier for earlier, later in pairwise(rung_at)]
+    longest = services.settings.lease_seconds / step
+    assert rung_at[0] == 0
+    assert pauses == sorted(pauses)
+    assert pauses[:3] == [1, 3, 7]
+    assert max(pauses) == longest
+    assert sum(rung < 50 for rung in rung_at) < 10
+
+
+@pytest.mark.usefixtures("due_file")
+def test_a_stage_that_was_answered_is_rung_at_once_the_next_time(sweeping: Sweeping, services: ClockedServices) -> None:
+    assert sweeping.run() == ["intake"]
+    take(services)
+    assert sweeping.run() == []
+    services.wait(services.settings.lease_seconds + 1)
+    assert sweeping.run() == ["intake"]
 
 
 @pytest.mark.usefixtures("due_file")

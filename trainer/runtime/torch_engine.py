@@ -56,7 +56,6 @@ def load_engine(
     bundle: ModelBundle,
     threads: int = 0,
     cache: Path | None = None,  # noqa: ARG001 - the same arguments for every engine
-    compiled: bool = False,
 ) -> TorchEngine:
     """Load the bundle's weights onto the GPU, or onto the CPU where there is none (for tests and comparison).
 
@@ -64,7 +63,6 @@ def load_engine(
         bundle: the model folder.
         threads: CPU threads; 0 leaves the number to torch. Without effect on a GPU.
         cache: not used.
-        compiled: run through `torch.compile`, which pays off in long-lived GPU processes only.
 
     Raises:
         EngineError: torch is not installed, or the weights are not this network's.
@@ -84,4 +82,4 @@ def load_engine(
     except RuntimeError as error:
         raise EngineError(f"{bundle.folder / WEIGHTS} does not fit this version's network: {error}") from error
     network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return TorchEngine(torch.compile(network, dynamic=True) if compiled else network, device)
+    return TorchEngine(network, device)

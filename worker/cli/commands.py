@@ -142,7 +142,7 @@ def retry(
 
     if (study is None) is not failed:
         raise CommandError("Name either one STUDY or --failed.", MISUSED)
-    with open_database(load_settings()) as session:
+    with open_database(load_settings(), write=True) as session:
         count = retry_failed(session) if study is None else retry_one(session, study)
     typer.echo(f"{count} {'study is' if count == 1 else 'studies are'} due to be read again.")
 

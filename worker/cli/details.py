@@ -11,16 +11,6 @@ from trainer.runtime.records import CLASSES
 from worker.store import queries
 from worker.store.models import Event, FileState, Instance, Prediction, ScanFile, Study
 
-OUTCOMES = {
-    FileState.CLAIMED: "waiting",
-    FileState.READ: "read",
-    FileState.LEFT_OUT: "left_out",
-    FileState.DUPLICATE: "duplicate",
-    FileState.REJECTING: "rejected",
-    FileState.REJECTED: "rejected",
-}
-"""What became of a file, in the words of `predict`."""
-
 
 @dataclass(frozen=True)
 class FileDetails:
@@ -156,7 +146,7 @@ def _file(file: ScanFile) -> FileDetails:
         sha256=file.sha256,
         original_name=file.original_name,
         size_bytes=file.size_bytes,
-        outcome=OUTCOMES[FileState(file.state)],
+        outcome=FileState(file.state).outcome,
         reason=file.reason,
         message=file.message,
         received_at=file.received_at,

@@ -30,8 +30,8 @@ def load_settings() -> Settings:
 
 
 @contextmanager
-def open_database(settings: Settings) -> Iterator[Session]:
-    """One transaction on the configured database, which must be there already.
+def open_database(settings: Settings, *, write: bool = False) -> Iterator[Session]:
+    """One transaction on the configured database, which must be there already; it reads unless told to `write`.
 
     Raises:
         CommandError: it is missing, does not answer, or has another schema.
@@ -40,7 +40,8 @@ def open_database(settings: Settings) -> Iterator[Session]:
     if url.get_backend_name() == "sqlite":
         _check_file(settings, url)
     try:
-        with session_factory(open_engine(url.render_as_string(hide_password=False))).begin() as session:
+        engine = open_engine(url.render_as_string(hide_password=False), read_only=not write)
+        with session_factory(engine).begin() as session:
             yield session
     except (NoSuchModuleError, ModuleNotFoundError) as error:
         raise CommandError(f"TRIAGE_DATABASE_URL asks for a driver that is not installed: {error}.", MISUSED) from None

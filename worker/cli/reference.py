@@ -20,6 +20,8 @@ from worker.settings import Settings
 
 GENERATED = "<!-- Made by `python docs/generate.py`; a test holds it fresh. Do not edit. -->"
 NOT_SET = "not set"
+RESERVED = frozenset({Reason.SERIES_NOT_SELECTED, Reason.UID_CONFLICT, ReviewReason.UNLIKE_BRAIN_MR})
+"""Slugs that nothing produces yet; scripts may know them already."""
 
 OUTPUT_NOTES = """\
 ## What `predict --json` prints
@@ -29,7 +31,7 @@ One object a line, in the order of the input (paths as given, folders sorted); l
 | key | value |
 |---|---|
 | `path` | the picture itself, or the common folder of a DICOM study; members of an archive are `archive.zip/member` |
-| `files` | every file of the study: `path`, `status` (`read`, `left_out`, `rejected`), `reason`, `message` |
+| `files` | every file of the study: `path`, `status` (`read`, `rejected`; reserved: `left_out`), `reason`, `message` |
 | `status` | `ok`, or `rejected` for a file that belongs to no study |
 | `reason` | why it was rejected, else null |
 | `label` | the class of the largest probability, null only when rejected |
@@ -70,7 +72,10 @@ def _other_outputs() -> Iterator[str]:
         "Original names are patient data."
     )
     yield f"`worklist`: an array in worklist order of objects with {_keys(WorklistRow)}."
-    yield f"`status`: an object with {_keys(Status)}. `queues` counts bells, `waiting` work."
+    yield (
+        f"`status`: an object with {_keys(Status)}. `queues` counts bells, `waiting` work; "
+        "of the states, `left_out` is reserved."
+    )
     yield f"`show`: an object with {_keys(StudyDetails)}."
 
 
@@ -99,7 +104,7 @@ def _command(name: str, command: Any) -> Iterator[str]:
 
 
 def _slugs(vocabulary: type[StrEnum]) -> str:
-    return ", ".join(f"`{slug.value}`" for slug in vocabulary)
+    return ", ".join(f"`{slug.value}`" + " (reserved)" * (slug in RESERVED) for slug in vocabulary)
 
 
 def settings_page() -> str:

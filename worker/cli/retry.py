@@ -35,7 +35,8 @@ def _retry(session: Session, study_id: int) -> bool:
     if study.state != StudyState.FAILED:
         return False
     now = datetime.now(UTC)
-    study.state, study.failure, study.attempts = StudyState.COLLECTING, None, 0
+    study.state, study.failure = StudyState.COLLECTING, None
+    study.attempts = study.crashes = 0
     study.lease_token, study.lease_until = None, None
     # it waits from now on: the time it lay failed is neither its quiet period nor a wait in the queue
     study.waiting_since, study.not_before = now, now

@@ -13,11 +13,8 @@ from worker.cli.health import broker_trouble, disk_trouble, stuck_stages
 from worker.cli.opening import open_database
 from worker.pipeline import Queue
 from worker.settings import Settings
-from worker.store import progress, queries
-from worker.store.models import FileState, ScanFile, Study, StudyState
-
-FINAL_FILES = frozenset({FileState.READ, FileState.LEFT_OUT, FileState.DUPLICATE, FileState.REJECTED})
-FINAL_STUDIES = frozenset({StudyState.REPORTED, StudyState.FAILED})
+from worker.store import progress
+from worker.store.models import UNFINISHED_FILES, UNFINISHED_STUDIES, FileState, ScanFile, Study, StudyState
 
 
 class HealthState(StrEnum):
@@ -102,8 +99,8 @@ def read_status(settings: Settings) -> Status:
     now = datetime.now(UTC)
     lease = timedelta(seconds=settings.lease_seconds)
     with open_database(settings) as session:
-        files = {state.value: 0 for state in FileState} | queries.count_by_state(session, ScanFile)
-        studies = {state.value: 0 for state in StudyState} | queries.count_by_state(session, Study)
+        files = {state.value: 0 for state in FileState} | progress.count_by_state(session, ScanFile)
+        studies = {state.value: 0 for state in StudyState} | progress.count_by_state(session, Study)
         oldest = _oldest(session, now)
         reasons = stuck_stages(session, frozenset(Queue), now, lease)
     lengths = queue_lengths(settings)
@@ -114,17 +111,15 @@ def read_status(settings: Settings) -> Status:
     return Status(
         files=files,
         studies=studies,
-        waiting=Waiting(_unfinished(files, FINAL_FILES), _unfinished(studies, FINAL_STUDIES)),
+        waiting=Waiting(
+            sum(files[state] for state in UNFINISHED_FILES), sum(studies[state] for state in UNFINISHED_STUDIES)
+        ),
         queues=lengths,
         oldest_waiting=oldest,
         disk=_disk(settings),
         model=model,
         health=Health(HealthState.DEGRADED if reasons else HealthState.OK, tuple(reasons)),
     )
-
-
-def _unfinished(counts: dict[str, int], final: frozenset[FileState] | frozenset[StudyState]) -> int:
-    return sum(count for state, count in counts.items() if state not in final)
 
 
 def _oldest(session: Session, now: datetime) -> OldestWaiting | None:

@@ -18,7 +18,7 @@ from worker.intake import IntakeLimits, read_instance, sha256_of
 from worker.predict.inputs import InputFile
 from worker.predict.lines import FileLine, FileStatus, StudyLine, answered, refused
 from worker.predict.units import Unit
-from worker.studies import reading_order
+from worker.studies import patient_ids_conflict, reading_order
 
 
 @dataclass
@@ -104,9 +104,14 @@ def _lines(reading: _Reading, predictor: Predictor) -> Iterator[StudyLine]:
     if not reading.predicted:
         yield from (refused(file, model) for file in reading.files)
         return
-    places = {id(header): place for place, header in enumerate(reading_order(_headers(reading)))}
+    headers = _headers(reading)
+    places = {id(header): place for place, header in enumerate(reading_order(headers))}
     named = sorted(reading.predicted, key=lambda item: places[id(item[0].header)])
-    analysis = conclude([finding for finding, _ in named], predictor.bundle.calibration)
+    analysis = conclude(
+        [finding for finding, _ in named],
+        predictor.bundle.calibration,
+        patient_id_conflict=patient_ids_conflict(headers),
+    )
     yield answered(reading.files, analysis, named, model)
 
 

@@ -4,14 +4,12 @@ from datetime import timedelta
 from functools import partial
 from itertools import groupby
 
-from trainer.runtime.records import GreyImage
 from worker.analysis import conclude, predict_slices
-from worker.domain import Analysis, InstanceHeader, SliceFinding, StudyKind
-from worker.intake.read import read_instance
+from worker.domain import Analysis, SliceFinding, StudyKind
 from worker.pipeline import ANALYSE
 from worker.services import Services
 from worker.steps.headers import headers_of
-from worker.steps.lease import keeping_lease
+from worker.steps.pixels import stored_pixels
 from worker.store import queries
 from worker.store.claims import Claim, move
 from worker.store.models import Study, StudyState
@@ -28,21 +26,18 @@ def analyse_studies(services: Services, claim: Claim) -> None:
         studies = {study.study_uid: study for study in queries.whole_studies(session, claim.ids)}
     headers = {study_uid: headers_of(study) for study_uid, study in studies.items()}
     slices = (
-        (header, partial(_pixels, services, header)) for study_headers in headers.values() for header in study_headers
+        (header, partial(stored_pixels, services, header))
+        for study_headers in headers.values()
+        for header in study_headers
     )
-    kept = keeping_lease(services, Study, claim, slices)
-    findings = predict_slices(services.predictor, kept, services.settings.batch_size)
+    findings = predict_slices(services.predictor, slices, services.settings.batch_size)
     for study_uid, group in groupby(findings, key=lambda finding: finding.header.study_uid):
         _commit(services, claim, studies[study_uid], list(group))
 
 
-def _pixels(services: Services, header: InstanceHeader) -> GreyImage:
-    return read_instance(services.objects.path_of(header.sha256), header.sha256, services.limits).pixels
-
-
 def _commit(services: Services, claim: Claim, study: Study, findings: list[SliceFinding]) -> None:
     predictor = services.predictor
-    analysis: Analysis = conclude(findings, predictor.bundle.calibration)
+    analysis: Analysis = conclude(findings, predictor.bundle.calibration, patient_id_conflict=study.patient_id_conflict)
     instance_ids = {instance.sha256: instance.id for instance in study.instances}
     incomplete = bool(missing_instance_numbers([finding.header for finding in findings])) or _was_cut_off(
         services, study

@@ -17,7 +17,7 @@ from worker.store.objects import PRIVATE_FOLDER
 
 
 def unpack(services: Services, claim: Claim, row: ScanFile, path: Path) -> bool:
-    """If `path` is an archive, claim its members and finish it; False for any other file.
+    """If `path` is an archive, hand out its members and finish it; False for any other file.
 
     Raises:
         RejectedError: the archive is refused as a whole.
@@ -27,29 +27,28 @@ def unpack(services: Services, claim: Claim, row: ScanFile, path: Path) -> bool:
     unpacked = services.settings.home / "unpacking" / row.claim_id
     shutil.rmtree(unpacked, ignore_errors=True)
     unpacked.mkdir(mode=PRIVATE_FOLDER, parents=True)
-    names = _claim_members(services, row, extract(path, unpacked, services.limits))
+    members = [member for member in extract(path, unpacked, services.limits) if not is_ignored(Path(member.name))]
+    _hand_out(services, row, members)
     shutil.rmtree(unpacked, ignore_errors=True)
-    now = services.now()
     with services.session.begin() as session:
         if move(session, ScanFile, row.id, claim.token, INTAKE.takes, state=FileState.READ):
-            for claim_id, name in names.items():
-                queries.add_file(session, claim_id, name, row.rank, now, archive_id=row.id)
-            queries.record(session, "unpacked", now, file_id=row.id, detail=f"{len(names)} members")
+            queries.record(session, "unpacked", services.now(), file_id=row.id, detail=f"{len(members)} members")
     return True
 
 
-def _claim_members(services: Services, row: ScanFile, members: list[ExtractedMember]) -> dict[str, str]:
-    """Move members into claimed folders; claim id to name.
+def _hand_out(services: Services, row: ScanFile, members: list[ExtractedMember]) -> None:
+    """Register the members as claimed files, then put them where claimed files lie.
 
-    The ids are the same at every attempt, so that one cut short doubles nothing.
+    The rows come first, so that no member is ever taken for an orphan without archive and name; their ids are the same
+    at every attempt, so that one cut short doubles nothing. A row whose file is not there yet is simply tried later.
     """
-    names = {}
-    for member in members:
-        if is_ignored(Path(member.name)):
-            continue
-        claim_id = uuid5(UUID(row.claim_id), member.path.name).hex
+    claim_ids = {member: uuid5(UUID(row.claim_id), member.path.name).hex for member in members}
+    now = services.now()
+    with services.session.begin() as session:
+        for member, claim_id in claim_ids.items():
+            name = f"{row.original_name}/{member.name}"
+            queries.add_file(session, claim_id, name, row.rank, now, archive_id=row.id)
+    for member, claim_id in claim_ids.items():
         folder = services.settings.claimed / claim_id
         folder.mkdir(exist_ok=True)
         member.path.rename(folder / member.path.name)
-        names[claim_id] = f"{row.original_name}/{member.name}"
-    return names

@@ -6,14 +6,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from worker.errors import TransientError
+from worker.inbox_files import claimed_file, forget_claim
 from worker.outbox import Outbox, rejected_folder, report_path, safe_name
 from worker.pipeline import DELIVER, REJECT
 from worker.services import Services
-from worker.steps.lease import keeping_lease
 from worker.store import queries
 from worker.store.chores import want_worklist
 from worker.store.claims import Claim, move
 from worker.store.models import FileState, ScanFile, Study, StudyState
+from worker.store.reports import RenderedReport, rendered_reports
 
 logger = logging.getLogger(__name__)
 
@@ -38,18 +39,16 @@ def deliver_reports(services: Services, claim: Claim) -> None:
     """Copy each rendered PDF to the outbox and mark its study reported; one log line a study."""
     outbox = outbox_of(services)
     with services.session.begin() as session:
-        studies = queries.whole_studies(session, claim.ids)
-    for study in keeping_lease(services, Study, claim, studies):
-        if study.state != DELIVER.takes:
-            continue  # a late slice has reopened it since it was claimed
-        report = next(row for row in study.reports if row.revision == study.revision)
-        with disk_trouble_is_transient("report"), services.objects.path_of(report.sha256).open("rb") as pdf:
+        reports = rendered_reports(session, claim.ids)
+    for rendered in reports:
+        study = rendered.study
+        with disk_trouble_is_transient("report"), services.objects.path_of(rendered.report.sha256).open("rb") as pdf:
             outbox.deliver_stream(report_path(study.public_id, study.revision), pdf)
-        _announce(services, claim, study)
+        _announce(services, claim, rendered)
 
 
-def _announce(services: Services, claim: Claim, study: Study) -> None:
-    now = services.now()
+def _announce(services: Services, claim: Claim, rendered: RenderedReport) -> None:
+    now, study = services.now(), rendered.study
     with services.session.begin() as session:
         moved = move(session, Study, study.id, claim.token, DELIVER.takes, state=StudyState.REPORTED, reported_at=now)
         if not moved:
@@ -62,7 +61,7 @@ def _announce(services: Services, claim: Claim, study: Study) -> None:
         study.public_id,
         study.revision,
         study.priority,
-        len(study.instances),
+        rendered.images,
         seconds,
     )
 
@@ -72,20 +71,30 @@ def _returned_name(row: ScanFile) -> str:
     return f"file-{name}" if name.casefold() == REASON_FILE else name
 
 
+def _return_bytes(services: Services, outbox: Outbox, row: ScanFile, relative: str) -> None:
+    if row.sha256 is not None:
+        with services.objects.path_of(row.sha256).open("rb") as content:
+            outbox.deliver_stream(relative, content)
+        return
+    # refused before it was stored: too large, or not readable by us; renamed as it is
+    path = claimed_file(services.settings.claimed, row.claim_id)
+    if path is not None:
+        outbox.deliver_file(relative, path)
+
+
 def deliver_rejected(services: Services, claim: Claim) -> None:
     """Give each rejected file back, byte for byte, with its reason beside it."""
     outbox = outbox_of(services)
     with services.session.begin() as session:
         rows = queries.files(session, claim.ids)
-    for row in keeping_lease(services, ScanFile, claim, rows):
+    for row in rows:
         folder = rejected_folder(row.id)
         with disk_trouble_is_transient("rejected file"):
-            if row.sha256 is not None:
-                with services.objects.path_of(row.sha256).open("rb") as content:
-                    outbox.deliver_stream(f"{folder}/{_returned_name(row)}", content)
+            _return_bytes(services, outbox, row, f"{folder}/{_returned_name(row)}")
             outbox.deliver_bytes(f"{folder}/{REASON_FILE}", f"{row.reason}: {row.message}\n".encode())
         now = services.now()
         with services.session.begin() as session:
             if move(session, ScanFile, row.id, claim.token, REJECT.takes, state=FileState.REJECTED):
                 queries.record(session, "returned", now, file_id=row.id)
+        forget_claim(services.settings.claimed, row.claim_id)
         logger.info("file %d rejected: %s", row.id, row.reason)

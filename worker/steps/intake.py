@@ -2,8 +2,10 @@
 
 import errno
 import logging
+import os
 from datetime import timedelta
 from pathlib import Path
+from typing import BinaryIO
 
 from sqlalchemy.exc import IntegrityError
 
@@ -11,12 +13,13 @@ from worker.domain import ReadInstance
 from worker.errors import Reason, RejectedError, TransientError
 from worker.inbox_files import claimed_file, forget_claim
 from worker.intake.files import open_regular
+from worker.intake.limits import IntakeLimits
 from worker.intake.read import read_instance
 from worker.pipeline import INTAKE
 from worker.services import Services
 from worker.steps.archive import unpack
-from worker.steps.lease import keeping_lease
 from worker.store import queries
+from worker.store.archives import complete_archive
 from worker.store.claims import Claim, move
 from worker.store.models import FileState, ScanFile
 
@@ -31,7 +34,7 @@ def take_in(services: Services, claim: Claim) -> None:
     """
     with services.session.begin() as session:
         rows = queries.files(session, claim.ids)
-    for row in keeping_lease(services, ScanFile, claim, rows):
+    for row in rows:
         try:
             _take_in_one(services, claim, row)
         except OSError as error:
@@ -43,7 +46,7 @@ def take_in(services: Services, claim: Claim) -> None:
 
 def _take_in_one(services: Services, claim: Claim, row: ScanFile) -> None:
     try:
-        path = _stored(services, row)
+        path = _stored(services, claim, row)
         if not unpack(services, claim, row, path):
             _accept(services, claim, row, read_instance(path, path.name, services.limits))
     except RejectedError as error:
@@ -52,21 +55,31 @@ def _take_in_one(services: Services, claim: Claim, row: ScanFile) -> None:
         forget_claim(services.settings.claimed, row.claim_id)
 
 
-def _stored(services: Services, row: ScanFile) -> Path:
+def _stored(services: Services, claim: Claim, row: ScanFile) -> Path:
     """Copy the claimed file into the store, unless an earlier attempt did; its place there, named by its sha256."""
     if row.sha256 is None:
         if not services.has_room():
             raise TransientError("the disk of TRIAGE_HOME is nearly full (TRIAGE_MIN_FREE_BYTES): make room")
         path = claimed_file(services.settings.claimed, row.claim_id)
         if path is None:
+            if claim.attempts > services.settings.max_attempts:
+                raise RejectedError(Reason.UNREADABLE, "The file vanished before it could be stored; send it again.")
             raise TransientError(f"file {row.id}: its claimed copy is not there (yet)")
         with open_regular(path) as source:
+            _refuse_oversized(source, services.limits)
             sha256, size = services.objects.put(source)
         with services.session.begin() as session:
             stored = session.get_one(ScanFile, row.id)
             stored.sha256, stored.size_bytes = sha256, size
         row.sha256 = sha256
     return services.objects.path_of(row.sha256)
+
+
+def _refuse_oversized(source: BinaryIO, limits: IntakeLimits) -> None:
+    size = os.fstat(source.fileno()).st_size
+    if size > max(limits.max_file_bytes, limits.max_archive_bytes):
+        sentence = f"The file has {size >> 20} MiB, more than any scan or archive may have; send single studies."
+        raise RejectedError(Reason.TOO_LARGE, sentence)
 
 
 def _reject(services: Services, claim: Claim, row: ScanFile, error: RejectedError) -> None:
@@ -78,6 +91,8 @@ def _reject(services: Services, claim: Claim, row: ScanFile, error: RejectedErro
         )  # fmt: skip
         if moved:
             queries.record(session, "rejected", now, file_id=row.id, detail=error.reason)
+            if row.archive_id is not None:
+                complete_archive(session, row.archive_id, now)
 
 
 def _accept(services: Services, claim: Claim, row: ScanFile, read: ReadInstance) -> None:
@@ -102,3 +117,5 @@ def _accept(services: Services, claim: Claim, row: ScanFile, read: ReadInstance)
         )  # fmt: skip
         session.get_one(ScanFile, row.id).study_id = study.id
         queries.record(session, "received", now, study.id, row.id)
+        if row.archive_id is not None:
+            complete_archive(session, row.archive_id, now)

@@ -1,23 +1,22 @@
 """From an analysed study to its PDF, kept in the store until it is delivered."""
 
+from functools import partial
 from io import BytesIO
 
 from reports.annotate import thumbnail_jpeg
 from reports.pdf import PageSize, render_pdf
 from trainer.runtime.bundle import ModelBundle
-from trainer.runtime.records import GreyImage
-from worker.domain import InstanceHeader
-from worker.intake.read import read_instance
 from worker.outbox import report_path
 from worker.pipeline import REPORT
 from worker.report_content import report_content
 from worker.services import Services
 from worker.steps.deliver import disk_trouble_is_transient
 from worker.steps.headers import headers_of
-from worker.steps.lease import keeping_lease
+from worker.steps.pixels import stored_pixels
 from worker.store import queries
 from worker.store.claims import Claim, move
 from worker.store.models import Study, StudyState
+from worker.store.reports import add_report
 
 
 def render_reports(services: Services, claim: Claim) -> None:
@@ -25,17 +24,14 @@ def render_reports(services: Services, claim: Claim) -> None:
     with services.session.begin() as session:
         studies = queries.whole_studies(session, claim.ids)
     bundle = services.bundle
-    for study in keeping_lease(services, Study, claim, studies):
+    for study in studies:
         if study.state == REPORT.takes:  # else a late slice has reopened it since it was claimed
             _render(services, claim, study, bundle)
 
 
 def _render(services: Services, claim: Claim, study: Study, bundle: ModelBundle) -> None:
-    def pixels(header: InstanceHeader) -> GreyImage:
-        return read_instance(services.objects.path_of(header.sha256), header.sha256, services.limits).pixels
-
     now = services.now()
-    content = report_content(study, headers_of(study), bundle, pixels, now)
+    content = report_content(study, headers_of(study), bundle, partial(stored_pixels, services), now)
     pdf = render_pdf(content, PageSize[services.settings.page_format.name])
     thumbnail = thumbnail_jpeg(content.key_images[0]) if content.key_images else None
     with disk_trouble_is_transient("report"):
@@ -43,5 +39,5 @@ def _render(services: Services, claim: Claim, study: Study, bundle: ModelBundle)
     with services.session.begin() as session:
         if move(session, Study, study.id, claim.token, REPORT.takes, state=StudyState.RENDERED, not_before=now):
             path = report_path(study.public_id, study.revision)
-            queries.add_report(session, study, sha256, path, thumbnail, now)
+            add_report(session, study, sha256, path, thumbnail, now)
             queries.record(session, "rendered", now, study.id)

@@ -12,7 +12,7 @@ from worker.steps.deliver import disk_trouble_is_transient, outbox_of
 from worker.store.chores import finish_worklist
 from worker.store.claims import Claim
 from worker.store.models import Chore, Study, StudyState
-from worker.store.worklist import worklist_studies
+from worker.store.worklist import worklist_studies, worklist_totals
 
 PAUSE = timedelta(seconds=1)
 THUMBNAILS_SHOWN = 200
@@ -24,8 +24,9 @@ def write_worklist(services: Services, claim: Claim) -> None:
     with services.session.begin() as session:
         wanted = session.get_one(Chore, claim.ids[0]).wanted
         entries = worklist_entries(session, services.settings.worklist_size)
+        totals = worklist_totals(session)
     with disk_trouble_is_transient("worklist"):
-        outbox_of(services).deliver_bytes(INDEX_NAME, render_worklist(entries, now).encode())
+        outbox_of(services).deliver_bytes(INDEX_NAME, render_worklist(entries, now, totals).encode())
     with services.session.begin() as session:
         finish_worklist(session, claim.token, wanted, services.now(), PAUSE)
 

@@ -40,7 +40,7 @@ def finish_worklist(session: Session, token: str, seen: int, now: datetime, paus
     kept = session.execute(
         update(Chore)
         .where(Chore.name == WORKLIST_CHORE, Chore.lease_token == token)
-        .values(lease_until=None, lease_token=None, attempts=0, not_before=now + pause)
+        .values(lease_until=None, lease_token=None, attempts=0, crashes=0, not_before=now + pause)
         .execution_options(synchronize_session=False)
     )
     if cast("CursorResult[Any]", kept).rowcount == 0:

@@ -26,6 +26,7 @@ class Claim:
     token: str
     ids: tuple[int, ...]
     attempts: int
+    crashes: int = 0
 
 
 def is_due(table: ClaimableTable, state: str, now: datetime) -> ColumnElement[bool]:
@@ -52,7 +53,7 @@ def claim_due(
     Postgres skips rows other workers are taking; on SQLite the transaction already holds the write lock.
     """
     due = (
-        select(table.id, table.attempts, _taken_alone(table).label("alone"))
+        select(table.id, table.attempts, table.crashes, table.lease_token, _taken_alone(table).label("alone"))
         .where(is_due(table, state, now))
         .order_by(table.rank, table.waiting_since, table.id)
         .limit(limit)
@@ -64,13 +65,15 @@ def claim_due(
     first = rows[0]
     ids = (first.id,) if first.alone else tuple(row.id for row in rows if not row.alone)
     token = uuid4().hex
+    # whoever fails in an orderly way lets go of the row; a token still there was left behind
+    died = int(first.lease_token is not None)
     session.execute(
         update(table)
         .where(table.id.in_(ids))
-        .values(lease_until=now + lease, lease_token=token, attempts=table.attempts + 1)
+        .values(lease_until=now + lease, lease_token=token, attempts=table.attempts + 1, crashes=table.crashes + died)
         .execution_options(synchronize_session=False)
     )
-    return Claim(token, ids, first.attempts + 1)
+    return Claim(token, ids, first.attempts + 1, first.crashes + died)
 
 
 def renew(session: Session, table: ClaimableTable, claim: Claim, until: datetime) -> None:
@@ -83,7 +86,7 @@ def move(session: Session, table: ClaimableTable, row_id: int, token: str, from_
     result = session.execute(
         update(table)
         .where(table.id == row_id, table.lease_token == token, table.state == from_state)
-        .values(lease_until=None, lease_token=None, attempts=0, **values)
+        .values(lease_until=None, lease_token=None, attempts=0, crashes=0, **values)
         .execution_options(synchronize_session="fetch")
     )
     return cast("CursorResult[Any]", result).rowcount == 1

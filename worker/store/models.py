@@ -66,6 +66,14 @@ class FileState(StrEnum):
     REJECTING = "rejecting"
     REJECTED = "rejected"
 
+    @property
+    def outcome(self) -> str:
+        """What became of the file, in the words of `predict`."""
+        return {FileState.CLAIMED: "waiting", FileState.REJECTING: "rejected"}.get(self, self.value)
+
+
+UNFINISHED_FILES = (FileState.CLAIMED, FileState.REJECTING)
+
 
 class StudyState(StrEnum):
     """`collecting` is due for analysis once quiet, `analysed` for its report, `rendered` for delivery."""
@@ -77,6 +85,9 @@ class StudyState(StrEnum):
     FAILED = "failed"
 
 
+UNFINISHED_STUDIES = (StudyState.COLLECTING, StudyState.ANALYSED, StudyState.RENDERED)
+
+
 class ChoreState(StrEnum):
     """A chore is `due` for delivery or `done`."""
 
@@ -85,17 +96,20 @@ class ChoreState(StrEnum):
 
 
 class Claimable:
-    """Columns of rows that tasks take: who has it until when, how often it was tried, when it is due.
+    """Columns of rows that tasks take: who has it until when, when it is due, how often it was tried.
+
+    `attempts` counts claims, `crashes` those among them that ran out because the claimer died or met a bug.
 
     `rank` orders what is due, lowest first; `waiting_since` breaks ties, longest first.
     """
 
     id: Mapped[int] = mapped_column(primary_key=True)
     state: Mapped[str] = mapped_column(String(16))
-    rank: Mapped[int] = mapped_column(default=1)
+    rank: Mapped[int]
     waiting_since: Mapped[datetime]
     not_before: Mapped[datetime]
     attempts: Mapped[int] = mapped_column(default=0)
+    crashes: Mapped[int] = mapped_column(default=0)
     lease_until: Mapped[datetime | None]
     lease_token: Mapped[str | None] = mapped_column(String(32))
 
@@ -135,6 +149,7 @@ class Study(Claimable, Base):
     incomplete: Mapped[bool] = mapped_column(default=False)
     patient_name: Mapped[str | None]
     patient_id: Mapped[str | None]
+    patient_id_conflict: Mapped[bool] = mapped_column(default=False)
     patient_birth_date: Mapped[str | None]
     patient_sex: Mapped[str | None]
     patient_age: Mapped[str | None]
@@ -272,6 +287,7 @@ class Event(Base):
     """What happened when, appended and never changed; no patient data."""
 
     __tablename__ = "event"
+    __table_args__ = (Index("ix_event_kind_at", "kind", "at"),)
 
     id: Mapped[int] = mapped_column(primary_key=True)
     at: Mapped[datetime]

@@ -4,19 +4,20 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import func, select, update
+from sqlalchemy import select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session, selectinload
 from sqlalchemy.sql.base import ExecutableOption
 
 from worker.domain import Analysis, InstanceHeader, Priority, StudyKind
 from worker.store.models import (
+    UNFINISHED_FILES,
+    UNFINISHED_STUDIES,
     Event,
     FileState,
     Instance,
     LesionBox,
     Prediction,
-    Report,
     Result,
     ScanFile,
     Series,
@@ -26,6 +27,7 @@ from worker.store.models import (
 from worker.studies import public_study_id, ready_at
 
 PRIORITY_RANK = {Priority.URGENT: 0, Priority.REVIEW: 1, Priority.ROUTINE: 2}
+SAME_SOP_UID = "Different images of this study carry the same SOPInstanceUID; all of them are read."
 
 
 def record(
@@ -94,8 +96,11 @@ def add_instance(
 ) -> Study:
     """Put a readable instance into its study, opening the study, its series or a new revision as needed."""
     study = _study_for_update(session, header, file.rank, now)
+    _note_patient_id(study, header.patient.patient_id)
     series = _series(session, study, header)
     geometry = header.geometry
+    if _has_sop_uid(session, study, header.sop_uid):
+        warning = f"{warning} {SAME_SOP_UID}" if warning else SAME_SOP_UID
     session.add(
         Instance(
             study_id=study.id,
@@ -117,11 +122,27 @@ def add_instance(
         study.waiting_since = now
         record(session, "revision_opened", now, study.id, detail=f"revision {study.revision}")
     # whoever analyses the study right now loses its claim, and its result with it
-    study.state, study.lease_token, study.lease_until, study.attempts = StudyState.COLLECTING, None, None, 0
+    study.state, study.lease_token, study.lease_until = StudyState.COLLECTING, None, None
+    study.attempts = study.crashes = 0
     study.failure = None
     study.rank = min(study.rank, file.rank)
     study.not_before = ready_at(StudyKind(study.kind), study.waiting_since, now, quiet, quiet_max)
     return study
+
+
+def _note_patient_id(study: Study, patient_id: str | None) -> None:
+    """A study of two patients needs a person; where the first header named none, a later one does."""
+    if patient_id is None:
+        return
+    if study.patient_id is None:
+        study.patient_id = patient_id
+    elif study.patient_id != patient_id:
+        study.patient_id_conflict = True
+
+
+def _has_sop_uid(session: Session, study: Study, sop_uid: str) -> bool:
+    wanted = select(Instance.id).where(Instance.sop_uid == sop_uid, Instance.study_id == study.id).limit(1)
+    return session.scalar(wanted) is not None
 
 
 def _list(values: Sequence[float] | None) -> list[float] | None:
@@ -250,37 +271,14 @@ def forget_revision(session: Session, study: Study) -> None:
     session.flush()
 
 
-def add_report(session: Session, study: Study, sha256: str, path: str, thumbnail: bytes | None, now: datetime) -> None:
-    """Keep the rendered report of the study's revision."""
-    session.add(
-        Report(
-            study_id=study.id,
-            revision=study.revision,
-            sha256=sha256,
-            path=path,
-            thumbnail_jpeg=thumbnail,
-            rendered_at=now,
-        )
-    )
-
-
 def lift_long_waiting(session: Session, now: datetime, max_wait: timedelta) -> None:
     """Give work that has waited too long the rank of urgent work (ageing)."""
-    for table, finished in ((Study, (StudyState.REPORTED, StudyState.FAILED)), (ScanFile, FINAL_FILE_STATES)):
+    for table, unfinished in ((Study, UNFINISHED_STUDIES), (ScanFile, UNFINISHED_FILES)):
         session.execute(
             update(table)
-            .where(table.state.not_in(finished), table.rank > 0, table.waiting_since < now - max_wait)
+            .where(table.state.in_(unfinished), table.rank > 0, table.waiting_since < now - max_wait)
             .values(rank=0)
         )
-
-
-FINAL_FILE_STATES = (FileState.READ, FileState.LEFT_OUT, FileState.DUPLICATE, FileState.REJECTED)
-
-
-def count_by_state(session: Session, table: type[ScanFile] | type[Study]) -> dict[str, int]:
-    """Rows of a table by state."""
-    counted = session.execute(select(table.state, func.count()).group_by(table.state))
-    return {row[0]: row[1] for row in counted}
 
 
 def events_of(session: Session, study: Study) -> list[Event]:

@@ -1,11 +1,13 @@
 """The order in which people should look at studies."""
 
-from sqlalchemy import case, select
+from sqlalchemy import Select, case, func, select
 from sqlalchemy.orm import Session, selectinload
 
+from reports.content import WorklistTotals
 from worker.domain import Priority
-from worker.store.models import Report, Study, StudyState
+from worker.store.models import UNFINISHED_STUDIES, Report, Study, StudyState
 
+_GROUPS = 5
 _ORDER = case(
     (Study.state == StudyState.FAILED, 0),
     (Study.priority == Priority.URGENT, 1),
@@ -17,7 +19,10 @@ _ORDER = case(
 
 
 def worklist_studies(session: Session, limit: int | None = None, *, thumbnails: bool = False) -> list[Study]:
-    """Studies by priority, then longest waiting, with files, results, reports, and thumbnails where asked for."""
+    """Studies by priority, then longest waiting, with files, results, reports, and thumbnails where asked for.
+
+    Where there are more than `limit`, old finished ones are left out: see `_kept`.
+    """
     reports = selectinload(Study.reports)
     if thumbnails:
         reports = reports.undefer(Report.thumbnail_jpeg)
@@ -25,6 +30,44 @@ def worklist_studies(session: Session, limit: int | None = None, *, thumbnails: 
         select(Study)
         .options(selectinload(Study.files), selectinload(Study.results), reports)
         .order_by(_ORDER, Study.received_at, Study.id)
+    )
+    if limit is not None:
+        wanted = wanted.where(Study.id.in_(_kept(limit)))
+    return list(session.scalars(wanted))
+
+
+def _kept(limit: int) -> Select[tuple[int]]:
+    """Ids of the studies to show: unfinished before finished, then urgent first, then newest.
+
+    An equal share of the page is kept for each group, so that no number of old urgent studies hides the newest others.
+    """
+    finished = case((Study.state.in_(UNFINISHED_STUDIES), 0), else_=1)
+    place = func.row_number().over(partition_by=_ORDER, order_by=(finished, Study.received_at.desc(), Study.id.desc()))
+    ranked = select(
+        Study.id, _ORDER.label("priority_group"), finished.label("finished"), place.label("place")
+    ).subquery()
+    beyond_share = case((ranked.c.place <= limit // _GROUPS, 0), else_=1)
+    return (
+        select(ranked.c.id)
+        .order_by(beyond_share, ranked.c.finished, ranked.c.priority_group, ranked.c.place)
         .limit(limit)
     )
-    return list(session.scalars(wanted))
+
+
+def worklist_totals(session: Session) -> WorklistTotals:
+    """All studies, shown or not."""
+    failed = Study.state == StudyState.FAILED
+    counted = session.execute(select(Study.priority, failed, func.count()).group_by(Study.priority, failed)).all()
+
+    def number(*priorities: str | None, failures: tuple[bool, ...] = (False, True)) -> int:
+        return sum(count for priority, fail, count in counted if priority in priorities and bool(fail) in failures)
+
+    everything: tuple[str | None, ...] = (*Priority, None)
+    return WorklistTotals(
+        studies=number(*everything),
+        urgent=number(Priority.URGENT),
+        review=number(Priority.REVIEW),
+        routine=number(Priority.ROUTINE),
+        waiting=number(None, failures=(False,)),
+        failed=number(*everything, failures=(True,)),
+    )

@@ -1,6 +1,7 @@
 """Images in, answers out; which engine is chosen."""
 
 import importlib.util
+import inspect
 from dataclasses import replace
 from pathlib import Path
 
@@ -106,3 +107,8 @@ class TestChoice:
         monkeypatch.setattr(network, "BOX_CHANNELS", 7)
         with pytest.raises(EngineError, match="does not fit this version's network"):
             load_predictor(model_folder, EngineName.TORCH)
+
+
+def test_the_engines_take_the_same_arguments() -> None:
+    ours, theirs = (inspect.signature(engine.load_engine) for engine in (torch_engine, openvino_engine))
+    assert list(ours.parameters) == list(theirs.parameters)
