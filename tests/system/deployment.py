@@ -5,10 +5,11 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ruamel.yaml import YAML
 from sqlalchemy.orm import Session, sessionmaker
 
 from worker.settings import Settings
@@ -153,6 +154,8 @@ def answers(sessions: sessionmaker[Session]) -> dict[str, tuple[str, str, tuple[
         }
 
 
-def queue_options(queues: Sequence[str], concurrency: int = 1) -> tuple[str, ...]:
-    """Command line of a worker that serves some of the queues."""
-    return ("-Q", ",".join(queues), "-c", str(concurrency))
+def compose_options(service: str) -> tuple[str, ...]:
+    """What docker-compose.yml gives the `celery -A worker worker` of a service beyond these words."""
+    command = YAML(typ="safe").load(REPOSITORY / "docker-compose.yml")["services"][service]["command"]
+    assert command[:4] == ["celery", "-A", "worker", "worker"]
+    return tuple(command[4:])

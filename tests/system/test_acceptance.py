@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.system.deployment import REPOSITORY, Deployment, answers, queue_options
+from tests.system.deployment import REPOSITORY, Deployment, answers, compose_options
 from trainer.runtime.records import CLASSES
 
 SHARED = Path(os.environ.get("TRIAGE_SHARED", REPOSITORY.parent / "shared"))
@@ -39,8 +39,8 @@ def test_val_images_get_the_right_labels_and_the_same_rows_on_both_deployments(
     embedded.close()
 
     scaled_out.home = tmp_path / "scaled"
-    for queue in ("intake", "inference", "reports"):
-        scaled_out.start(*queue_options([queue]))
+    for service in ("intake", "inference", "reports"):
+        scaled_out.start(*compose_options(service))
     drop_first_images(scaled_out)
     scaled_out.wait_until_done(len(classes))
     assert answers(scaled_out.sessions) == found

@@ -14,7 +14,8 @@ from PIL import Image
 from pypdf import PdfReader
 
 from reports.content import RESEARCH_USE_ONLY
-from tests.system.deployment import REPOSITORY, Deployment, answers, queue_options, wait_until
+from tests.servers import postgres_server, redis_server
+from tests.system.deployment import REPOSITORY, Deployment, answers, compose_options, wait_until
 from worker.store.models import Event, FileState, LesionBox, ScanFile, Study, StudyState
 
 IMAGES = 8
@@ -83,8 +84,8 @@ def test_three_workers_on_redis_and_postgres_give_the_same_answers(
     embedded: Deployment, scaled_out: Deployment, samples: Path, tmp_path: Path
 ) -> None:
     scaled_out.home = tmp_path / "scaled"
-    for queue in ("intake", "inference", "reports"):
-        scaled_out.start(*queue_options([queue]))
+    for service in ("intake", "inference", "reports"):
+        scaled_out.start(*compose_options(service))
     files = drop_samples(scaled_out, samples)
     scaled_out.wait_until_done(files)
     assert_samples_reported(scaled_out)
@@ -151,6 +152,34 @@ def test_bad_input_is_kept_with_its_reason_and_blocks_nothing(embedded: Deployme
     assert outside.read_bytes() == good_jpeg
     for secret in ("quoted", "newline", "text.jpg"):
         assert secret not in embedded.logs(), "a file name is patient data and must not be logged"
+
+
+def test_a_broker_that_loses_everything_costs_nothing(tmp_path: Path) -> None:
+    with postgres_server() as postgres:
+        deployment = Deployment(tmp_path / "home", {"TRIAGE_DATABASE_URL": postgres.create_database()})
+        with redis_server() as broker_url:
+            deployment.environment["TRIAGE_BROKER_URL"] = broker_url
+            deployment.start(*compose_options("intake"))
+            for number in range(5):
+                deployment.drop(f"{number}.jpg", head_like_jpeg(number))
+            wait_until(lambda: len(answers(deployment.sessions)) == 5, 60, "intake", deployment.logs)
+            deployment.close()
+        with redis_server() as another_url:
+            deployment.environment["TRIAGE_BROKER_URL"] = another_url
+            deployment.start()
+            deployment.wait_until_done(5)
+            deployment.close()
+        assert len(deployment.reports()) == 5
+
+
+def test_two_workers_watch_one_inbox(scaled_out: Deployment) -> None:
+    scaled_out.start(*compose_options("intake"))
+    scaled_out.start()
+    for number in range(30):
+        scaled_out.drop(f"ward/{number}.jpg", head_like_jpeg(number))
+    scaled_out.wait_until_done(30)
+    assert len(scaled_out.reports()) == 30
+    assert {len(names) for _, _, names in answers(scaled_out.sessions).values()} == {1}
 
 
 def test_a_dropped_archive_is_read_member_by_member(embedded: Deployment) -> None:
