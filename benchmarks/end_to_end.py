@@ -28,6 +28,7 @@ from trainer.runtime.preprocess import letterbox, to_batch
 from trainer.runtime.records import NetworkOutput
 
 PATIENCE_SECONDS = 600.0
+WARM_UP_IMAGES = 48
 PAGE_KIB = os.sysconf("SC_PAGE_SIZE") // 1024
 
 
@@ -38,10 +39,14 @@ def distinct_images(folder: Path, count: int) -> list[bytes]:
         raise SystemExit(f"{folder} holds no JPEG.")
     images = []
     for number, path in enumerate(islice(cycle(paths), count)):
-        content = path.read_bytes()
-        comment = f"copy {number}".encode()
-        images.append(content[:2] + b"\xff\xfe" + (len(comment) + 2).to_bytes(2, "big") + comment + content[2:])
+        images.append(commented(path.read_bytes(), f"copy {number}"))
     return images
+
+
+def commented(jpeg: bytes, text: str) -> bytes:
+    """The same picture in other bytes: with a comment segment (ITU T.81, B.2.4.5)."""
+    comment = text.encode()
+    return jpeg[:2] + b"\xff\xfe" + (len(comment) + 2).to_bytes(2, "big") + comment + jpeg[2:]
 
 
 def resident_mib(process_group: int) -> list[int]:
@@ -61,17 +66,21 @@ def run_worker(images: Sequence[bytes], folder: Path) -> tuple[float, float, lis
     deployment = Deployment(folder / "home", {"TRIAGE_SETTLE_SECONDS": "1", "TRIAGE_SWEEP_SECONDS": "2"})
     worker = deployment.start()
     try:
-        # one image a process first, so that both have their network loaded: start-up is not throughput
-        deployment.drop("warm-up.jpg", images[0][:2] + b"\xff\xfe\x00\x06warm" + images[0][2:])
-        wait_until(lambda: len(deployment.reports()) == 1, PATIENCE_SECONDS, "warm-up", deployment.logs)
+        # enough that every process has its network loaded: start-up is not throughput
+        for number in range(WARM_UP_IMAGES):
+            deployment.drop(f"warm-up-{number}.jpg", commented(images[0], f"warm-up {number}"))
+        wait_until(lambda: len(deployment.reports()) == WARM_UP_IMAGES, PATIENCE_SECONDS, "warm-up", deployment.logs)
         begin = time.perf_counter()
-        deployment.drop("single.jpg", images[0][:2] + b"\xff\xfe\x00\x06sngl" + images[0][2:])
-        wait_until(lambda: len(deployment.reports()) == 2, PATIENCE_SECONDS, "single", deployment.logs)
+        deployment.drop("single.jpg", commented(images[0], "single"))
+        done = WARM_UP_IMAGES + 1
+        wait_until(lambda: len(deployment.reports()) == done, PATIENCE_SECONDS, "single", deployment.logs)
         single = time.perf_counter() - begin
         begin = time.perf_counter()
         for number, content in enumerate(images):
             deployment.drop(f"{number:05d}.jpg", content)
-        wait_until(lambda: len(deployment.reports()) == len(images) + 2, PATIENCE_SECONDS, "reports", deployment.logs)
+        wait_until(
+            lambda: len(deployment.reports()) == len(images) + done, PATIENCE_SECONDS, "reports", deployment.logs
+        )
         return time.perf_counter() - begin, single, resident_mib(worker.process.pid)
     finally:
         deployment.close()
