@@ -89,9 +89,19 @@ class Inbox:
         """Start listening."""
         # watchdog warns when it meets a new folder twice, which is harmless, and quotes paths, which are patient data
         warnings.filterwarnings("ignore", "Callback with id", RuntimeWarning)
-        self._observer = _observer(self._services.settings)
-        self._observer.schedule(self._events, str(self._folder), recursive=True)
-        self._observer.start()
+        try:
+            self._observer = self._listen(_observer(self._services.settings))
+        except OSError as error:
+            # the system's inotify limits (fs.inotify.max_user_watches, max_user_instances) are used up
+            logger.warning(
+                "inbox: no kernel events (%s), looking regularly instead", errno.errorcode.get(error.errno or 0)
+            )
+            self._observer = self._listen(PollingObserver(timeout=self._services.settings.settle_seconds))
+
+    def _listen(self, observer: BaseObserver) -> BaseObserver:
+        observer.schedule(self._events, str(self._folder), recursive=True)
+        observer.start()
+        return observer
 
     def close(self) -> None:
         """Stop listening; files not claimed yet stay in the inbox for the next start."""

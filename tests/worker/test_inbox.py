@@ -1,5 +1,6 @@
 """The inbox without Celery: real watchdog on a real folder, waited for by looking, never by sleeping a fixed time."""
 
+import errno
 import logging
 import os
 import time
@@ -9,6 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 from sqlalchemy import select
+from watchdog.observers.polling import PollingObserver
 
 from tests.worker.conftest import ClockedServices
 from worker import inbox_files
@@ -73,6 +75,25 @@ def unopened(services: ClockedServices) -> Watching:
     """Hears no events at all, as if every one was lost."""
     services.settings.rescan_seconds = 0.05
     return Watching(services)
+
+
+def test_without_kernel_events_it_looks_regularly(
+    services: ClockedServices, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Refused(PollingObserver):
+        def start(self) -> None:
+            raise OSError(errno.ENOSPC, "inotify watch limit reached")
+
+    monkeypatch.setattr("worker.inbox.Observer", Refused)
+    services.settings.settle_seconds = 0.1
+    watching = Watching(services)
+    watching.inbox.open()
+    try:
+        assert "no kernel events (ENOSPC)" in caplog.text
+        (watching.folder / "a.jpg").write_bytes(b"bytes")
+        watching.look_until_taken("a.jpg")
+    finally:
+        watching.inbox.close()
 
 
 class TestEvents:

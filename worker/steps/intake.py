@@ -108,6 +108,7 @@ def _accept(services: Services, claim: Claim, row: ScanFile, read: ReadInstance)
             )  # fmt: skip
             if moved:
                 queries.record(session, "duplicate", now, known.study_id, row.id)
+                logger.info("file %d is a duplicate of one of study row %d", row.id, known.study_id)
             return
         if not move(session, ScanFile, row.id, claim.token, INTAKE.takes, state=FileState.READ):
             return
