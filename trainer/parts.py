@@ -2,6 +2,7 @@
 
 import csv
 import io
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,7 +38,7 @@ def choose_parts(data: Path, recipe: Recipe, seed: int, limit: int | None = None
     """
     train = list_samples(data, Split.TRAIN)
     if not recipe.leak_filter:
-        train = _limited(train, limit)
+        train = [train[index] for index in _within_limit(train, limit)]
         training, held_out = hold_out(train, np.arange(len(train)), recipe.held_out_share, seed)
         return Parts(training, held_out, f"{len(training)} images to train on, {len(held_out)} held out, leaks left in")
     val = list_samples(data, Split.VAL)
@@ -46,9 +47,10 @@ def choose_parts(data: Path, recipe: Recipe, seed: int, limit: int | None = None
         perceptual_hashes([sample.image_path for sample in train]),
         perceptual_hashes([sample.image_path for sample in val]),
     )
-    kept = _limited(clean.kept, limit)
-    hashes = clean.kept_hashes[[index for index, sample in enumerate(clean.kept) if sample in set(kept)]]
-    training, held_out = hold_out(kept, look_alike_groups(hashes), recipe.held_out_share, seed)
+    taken = _within_limit(clean.kept, limit)
+    kept = [clean.kept[index] for index in taken]
+    groups = look_alike_groups(clean.kept_hashes[taken])
+    training, held_out = hold_out(kept, groups, recipe.held_out_share, seed)
     return Parts(
         training,
         held_out,
@@ -57,16 +59,15 @@ def choose_parts(data: Path, recipe: Recipe, seed: int, limit: int | None = None
     )
 
 
-def _limited(samples: list[Sample], limit: int | None) -> list[Sample]:
-    if limit is None:
-        return samples
-    taken: dict[int, int] = {}
-    kept = []
-    for sample in samples:
-        taken[sample.class_index] = taken.get(sample.class_index, 0) + 1
-        if taken[sample.class_index] <= limit:
-            kept.append(sample)
-    return kept
+def _within_limit(samples: list[Sample], limit: int | None) -> list[int]:
+    """Indices of the first `limit` samples of each class; of all without a limit."""
+    taken: Counter[int] = Counter()
+    indices = []
+    for index, sample in enumerate(samples):
+        taken[sample.class_index] += 1
+        if limit is None or taken[sample.class_index] <= limit:
+            indices.append(index)
+    return indices
 
 
 def file_list(samples: list[Sample]) -> bytes:

@@ -99,11 +99,11 @@ class TrainingRun:
         for epoch in range(self.progress.epochs_done + 1, self.recipe.epochs + 1):
             row = self._one_epoch(epoch)
             after_epoch(row)
-            if self.plateau is not None and self.stopper.should_stop(row["validation_loss"]):
-                logger.info("stopped early after epoch %d", epoch)
-                self._write(epoch, row)
-                break
+            stop = self.plateau is not None and self.stopper.should_stop(row["validation_loss"])
             self._write(epoch, row)
+            if stop:
+                logger.info("stopped early after epoch %d", epoch)
+                break
 
     def _one_epoch(self, epoch: int) -> dict[str, float]:
         # seeded by epoch, so that a resumed run sees the images an uninterrupted one sees

@@ -7,6 +7,7 @@ TriageError
 Everything else is a bug and is raised.
 """
 
+import errno
 from enum import StrEnum
 
 
@@ -55,3 +56,8 @@ class RejectedError(TriageError):
 
 class TransientError(TriageError):
     """A step that may succeed later; the row is released and tried again."""
+
+
+def io_error_name(error: OSError) -> str:
+    """What went wrong, such as `ENOSPC`, for logs: the error's own text would name the file, which is patient data."""
+    return errno.errorcode.get(error.errno or 0, "I/O error")

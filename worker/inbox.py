@@ -5,7 +5,6 @@ listed at start and every `TRIAGE_RESCAN_SECONDS`, since inotify drops events wh
 tell of files inside a folder that was moved in.
 """
 
-import errno
 import logging
 import queue
 import time
@@ -23,6 +22,7 @@ from watchdog.observers.api import BaseObserver
 from watchdog.observers.polling import PollingObserver
 
 from worker import inbox_files
+from worker.errors import io_error_name
 from worker.pipeline import INTAKE, Queue
 from worker.services import Services
 from worker.settings import Settings, WatchMode
@@ -93,9 +93,7 @@ class Inbox:
             self._observer = self._listen(_observer(self._services.settings))
         except OSError as error:
             # the system's inotify limits (fs.inotify.max_user_watches, max_user_instances) are used up
-            logger.warning(
-                "inbox: no kernel events (%s), looking regularly instead", errno.errorcode.get(error.errno or 0)
-            )
+            logger.warning("inbox: no kernel events (%s), looking regularly instead", io_error_name(error))
             self._observer = self._listen(PollingObserver(timeout=self._services.settings.settle_seconds))
 
     def _listen(self, observer: BaseObserver) -> BaseObserver:
@@ -119,7 +117,7 @@ class Inbox:
             logger.warning("inbox: the database does not answer (%s)", type(error.orig).__name__)
         except OSError as error:
             # without its text, which would name a file
-            logger.warning("inbox: %s", errno.errorcode.get(error.errno or 0, "I/O error"))
+            logger.warning("inbox: %s", io_error_name(error))
 
     def _round(self) -> None:
         """Hear events, list when it is time, claim what is settled, adopt what a crash left behind."""
@@ -179,7 +177,7 @@ class Inbox:
                 claim_id = inbox_files.claim(self._folder, self._claimed, path)
             except OSError as error:
                 # without the name, which is patient data; the next listing tries again
-                logger.warning("a file in the inbox cannot be taken: %s", errno.errorcode.get(error.errno or 0, "?"))
+                logger.warning("a file in the inbox cannot be taken: %s", io_error_name(error))
                 continue
             if claim_id is not None:
                 claims.append(claim_id)

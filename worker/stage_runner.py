@@ -28,8 +28,6 @@ STEPS: dict[str, Step] = {
     "worklist": worklist.write_worklist,
 }
 
-CLAIM_ONE = frozenset({"worklist"})
-
 
 def run_stage(stage: Stage, services: Services, ring: Ring) -> int:
     """Take one claim's worth of due rows through `stage`; returns how many were claimed."""
@@ -46,9 +44,8 @@ def run_stage(stage: Stage, services: Services, ring: Ring) -> int:
 
 def _claim(stage: Stage, services: Services, ring: Ring) -> Claim | None:
     now = services.now()
-    limit = 1 if stage.name in CLAIM_ONE else services.settings.claim_size
     with services.session.begin() as session:
-        claim = claim_due(session, stage.table, stage.takes, limit, now, services.lease)
+        claim = claim_due(session, stage.table, stage.takes, services.settings.claim_size, now, services.lease)
         more = claim is not None and any_due(session, stage.table, stage.takes, now)
     if more:
         ring(stage)

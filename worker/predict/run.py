@@ -4,7 +4,6 @@ At most two batches of pixels are in memory at a time; a unit's line is made whe
 lines leave in the order of the units.
 """
 
-import errno
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -13,7 +12,7 @@ from trainer.runtime.predictor import Predictor
 from trainer.runtime.records import GreyImage
 from worker.analysis import conclude, predict_slices
 from worker.domain import InstanceHeader, ReadInstance, SliceFinding
-from worker.errors import Reason, RejectedError
+from worker.errors import Reason, RejectedError, io_error_name
 from worker.intake import IntakeLimits, read_instance, sha256_of
 from worker.predict.inputs import InputFile
 from worker.predict.lines import FileLine, FileStatus, StudyLine, answered, refused
@@ -89,7 +88,7 @@ def _read(file: InputFile, limits: IntakeLimits) -> ReadInstance | RejectedError
     except RejectedError as error:
         return error
     except OSError as error:
-        cause = errno.errorcode.get(error.errno or 0, "I/O error")
+        cause = io_error_name(error)
         return RejectedError(Reason.UNREADABLE, f"The disk did not give the file ({cause}); check it and try again.")
 
 

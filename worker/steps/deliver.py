@@ -1,15 +1,12 @@
 """Into the outbox: reports of studies, and rejected files with their reason. Announced only when on disk."""
 
-import errno
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
 
-from worker.errors import TransientError
 from worker.inbox_files import claimed_file, forget_claim
 from worker.outbox import Outbox, rejected_folder, report_path, safe_name
 from worker.pipeline import DELIVER, REJECT
 from worker.services import Services
+from worker.steps.disk import disk_trouble_is_transient
 from worker.store import queries
 from worker.store.chores import want_worklist
 from worker.store.claims import Claim, move
@@ -24,15 +21,6 @@ REASON_FILE = "reason.txt"
 def outbox_of(services: Services) -> Outbox:
     """The configured outbox."""
     return Outbox(services.settings.outbox, services.settings.share_mode)
-
-
-@contextmanager
-def disk_trouble_is_transient(what: str) -> Iterator[None]:
-    """Turn a failed write into a later attempt, without the path, which may hold a file name."""
-    try:
-        yield
-    except OSError as error:
-        raise TransientError(f"{what}: {errno.errorcode.get(error.errno or 0, 'I/O error')}") from None
 
 
 def deliver_reports(services: Services, claim: Claim) -> None:

@@ -1,6 +1,5 @@
 """From a claimed file to an instance of a study, or to a refusal with its reason."""
 
-import errno
 import logging
 import os
 from datetime import timedelta
@@ -18,6 +17,7 @@ from worker.intake.read import read_instance
 from worker.pipeline import INTAKE
 from worker.services import Services
 from worker.steps.archive import unpack
+from worker.steps.disk import disk_trouble_is_transient
 from worker.store import queries
 from worker.store.archives import complete_archive
 from worker.store.claims import Claim, move
@@ -36,10 +36,8 @@ def take_in(services: Services, claim: Claim) -> None:
         rows = queries.files(session, claim.ids)
     for row in rows:
         try:
-            _take_in_one(services, claim, row)
-        except OSError as error:
-            # the error's own text would name the file, and a file name is patient data
-            raise TransientError(f"file {row.id}: {errno.errorcode.get(error.errno or 0, 'I/O error')}") from None
+            with disk_trouble_is_transient(f"file {row.id}"):
+                _take_in_one(services, claim, row)
         except IntegrityError:
             raise TransientError(f"file {row.id}: another worker filed the same bytes at the same moment") from None
 

@@ -4,7 +4,7 @@ from trainer.runtime.records import GreyImage
 from worker.domain import InstanceHeader
 from worker.intake.read import read_instance
 from worker.services import Services
-from worker.steps.deliver import disk_trouble_is_transient
+from worker.steps.disk import disk_trouble_is_transient
 
 
 def stored_pixels(services: Services, header: InstanceHeader) -> GreyImage:

@@ -10,7 +10,7 @@ from worker.outbox import report_path
 from worker.pipeline import REPORT
 from worker.report_content import report_content
 from worker.services import Services
-from worker.steps.deliver import disk_trouble_is_transient
+from worker.steps.disk import disk_trouble_is_transient
 from worker.steps.headers import headers_of
 from worker.steps.pixels import stored_pixels
 from worker.store import queries

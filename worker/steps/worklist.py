@@ -8,7 +8,8 @@ from reports.content import Priority, WorklistEntry
 from reports.worklist import render_worklist
 from worker.outbox import INDEX_NAME
 from worker.services import Services
-from worker.steps.deliver import disk_trouble_is_transient, outbox_of
+from worker.steps.deliver import outbox_of
+from worker.steps.disk import disk_trouble_is_transient
 from worker.store.chores import finish_worklist
 from worker.store.claims import Claim
 from worker.store.models import Chore, Study, StudyState
