@@ -58,11 +58,8 @@ def _commit(services: Services, claim: Claim, study: Study, findings: list[Slice
         )
         if not moved:
             return  # a late slice reopened the study: it will be read again with that slice
-        current = queries.whole_studies(session, [study.id])[0]
-        queries.forget_revision(session, current)
-        queries.add_result(
-            session, current, analysis, instance_ids, predictor.bundle.version, predictor.engine_name, now
-        )
+        queries.forget_revision(session, study)
+        queries.add_result(session, study, analysis, instance_ids, predictor.bundle.version, predictor.engine_name, now)
         queries.record(session, "analysed", now, study.id, detail=f"{len(findings)} slices, {analysis.priority}")
 
 

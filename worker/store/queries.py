@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import delete, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session, selectinload
 from sqlalchemy.sql.base import ExecutableOption
@@ -18,6 +18,7 @@ from worker.store.models import (
     Instance,
     LesionBox,
     Prediction,
+    Report,
     Result,
     ScanFile,
     Series,
@@ -261,14 +262,15 @@ def add_result(
 
 def forget_revision(session: Session, study: Study) -> None:
     """Remove result and report of the current revision before it is read again (late slice, retry)."""
-    for result in [row for row in study.results if row.revision == study.revision]:
-        session.delete(result)
-    for report in [row for row in study.reports if row.revision == study.revision]:
-        session.delete(report)
-    for instance in study.instances:
-        for prediction in [row for row in instance.predictions if row.revision == study.revision]:
-            session.delete(prediction)
-    session.flush()
+    instances = select(Instance.id).where(Instance.study_id == study.id)
+    its_predictions = (Prediction.instance_id.in_(instances), Prediction.revision == study.revision)
+    for statement in (
+        delete(LesionBox).where(LesionBox.prediction_id.in_(select(Prediction.id).where(*its_predictions))),
+        delete(Prediction).where(*its_predictions),
+        delete(Result).where(Result.study_id == study.id, Result.revision == study.revision),
+        delete(Report).where(Report.study_id == study.id, Report.revision == study.revision),
+    ):
+        session.execute(statement.execution_options(synchronize_session=False))
 
 
 def lift_long_waiting(session: Session, now: datetime, max_wait: timedelta) -> None:
