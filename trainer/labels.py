@@ -4,6 +4,7 @@ Layout: `{Train,Val}/{Glioma,Meningioma,No Tumor,Pituitary}/{images,labels}`. Th
 """
 
 import logging
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
@@ -17,6 +18,7 @@ logger = logging.getLogger(__name__)
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp"})
 PITUITARY_LABEL = CLASSES.index(TumorClass.PITUITARY)
+COORDINATES = ("centre x", "centre y", "width", "height")
 
 
 class Split(StrEnum):
@@ -28,6 +30,26 @@ class Split(StrEnum):
 
 class DatasetError(Exception):
     """The data folder is not what the trainer needs; the message says what to do."""
+
+
+class MalformedLine(StrEnum):
+    """Why a label line cannot be used; slugs of the audit (`trainer.audit_findings`)."""
+
+    NOT_TEXT = "label-not-text"
+    FIELD_COUNT = "label-field-count"
+    NOT_A_NUMBER = "label-not-a-number"
+    NOT_FINITE = "label-not-finite"
+    UNKNOWN_CLASS = "label-unknown-class"
+    OUT_OF_RANGE = "label-out-of-range"
+    NO_SIZE = "label-no-size"
+
+
+class LabelLineError(ValueError):
+    """A label line that cannot be used: `slug` for programs, the message for people."""
+
+    def __init__(self, slug: MalformedLine, message: str) -> None:
+        super().__init__(message)
+        self.slug = slug
 
 
 @dataclass(frozen=True)
@@ -86,17 +108,53 @@ def parse_label_line(line: str) -> LabelLine:
     """Read one YOLO line.
 
     Raises:
-        ValueError: not five numbers, an unknown class, or a box outside the image.
+        LabelLineError: not five numbers, an unknown class, or a box outside the image; says which.
     """
+    if "\N{REPLACEMENT CHARACTER}" in line:
+        raise LabelLineError(MalformedLine.NOT_TEXT, "holds bytes that are not UTF-8 text")
     fields = line.split()
     if len(fields) != 5:
-        raise ValueError(f"{len(fields)} fields instead of 5")
-    class_index, *numbers = int(fields[0]), *(float(field) for field in fields[1:])
-    if not 0 <= class_index < len(CLASSES):
-        raise ValueError(f"class {class_index} is not 0 to {len(CLASSES) - 1}")
-    if not all(0.0 <= number <= 1.0 for number in numbers) or min(numbers[2:]) <= 0:
-        raise ValueError("box coordinates are not within 0 and 1")
+        raise LabelLineError(MalformedLine.FIELD_COUNT, f"{len(fields)} fields instead of 5")
+    class_index = _class_index(fields[0])
+    numbers = [_coordinate(name, field) for name, field in zip(COORDINATES, fields[1:], strict=True)]
+    for name, number in zip(COORDINATES[2:], numbers[2:], strict=True):
+        if number <= 0:
+            raise LabelLineError(MalformedLine.NO_SIZE, f"the box has no {name} ({number:g})")
     return LabelLine(class_index, *numbers)
+
+
+def _class_index(field: str) -> int:
+    try:
+        class_index = int(field)
+    except ValueError as error:
+        raise LabelLineError(MalformedLine.NOT_A_NUMBER, f"class {field!r} is no whole number") from error
+    if not 0 <= class_index < len(CLASSES):
+        raise LabelLineError(MalformedLine.UNKNOWN_CLASS, f"class {class_index} is not 0 to {len(CLASSES) - 1}")
+    return class_index
+
+
+def _coordinate(name: str, field: str) -> float:
+    try:
+        number = float(field)
+    except ValueError as error:
+        raise LabelLineError(MalformedLine.NOT_A_NUMBER, f"{name} {field!r} is no number") from error
+    if not math.isfinite(number):
+        raise LabelLineError(MalformedLine.NOT_FINITE, f"{name} is {field}")
+    if not 0.0 <= number <= 1.0:
+        raise LabelLineError(MalformedLine.OUT_OF_RANGE, f"{name} {field} is not within 0 and 1")
+    return number
+
+
+def numbered_lines(path: Path) -> list[tuple[int, str]]:
+    """Lines of a label file that are not blank, numbered from 1.
+
+    Bytes that are not UTF-8 become U+FFFD, which `parse_label_line` refuses: they cost their own line only.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    text = path.read_bytes().decode("utf-8-sig", errors="replace")  # -sig: editors on Windows put a mark in front
+    return [(number, line) for number, line in enumerate(text.splitlines(), start=1) if line.strip()]
 
 
 def read_label_file(path: Path) -> tuple[LabelLine, ...]:
@@ -104,12 +162,10 @@ def read_label_file(path: Path) -> tuple[LabelLine, ...]:
     if not path.is_file():
         return ()
     lines = []
-    for number, text in enumerate(path.read_text().splitlines(), start=1):
-        if not text.strip():
-            continue
+    for number, text in numbered_lines(path):
         try:
             lines.append(parse_label_line(text))
-        except ValueError as error:
+        except LabelLineError as error:
             logger.warning("%s line %d is left out: %s", path, number, error)
     return tuple(lines)
 
@@ -138,6 +194,11 @@ def lesions_of(sample: Sample) -> Lesions:
     )
 
 
+def label_path_of(image_path: Path) -> Path:
+    """Where the label file of `<class>/images/x.jpg` belongs: `<class>/labels/x.txt`."""
+    return image_path.parent.with_name("labels") / f"{image_path.stem}.txt"
+
+
 def _samples_of_class(data: Path, split: Split, tumor_class: TumorClass) -> Iterator[Sample]:
     images = data / split / tumor_class / "images"
     if not images.is_dir():
@@ -147,7 +208,7 @@ def _samples_of_class(data: Path, split: Split, tumor_class: TumorClass) -> Iter
         )
     for path in sorted(images.iterdir()):
         if path.suffix.lower() in IMAGE_SUFFIXES:
-            label_path = data / split / tumor_class / "labels" / f"{path.stem}.txt"
+            label_path = label_path_of(path)
             name = f"{tumor_class}/images/{path.name}"
             yield Sample(split, name, path, label_path, tumor_class, read_label_file(label_path))
 

@@ -4,23 +4,57 @@
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import imagehash
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageOps
+from rich.console import Console
+from rich.progress import track
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components
+
+from trainer.labels import DatasetError, Sample
+from trainer.runtime.bundle import file_sha256
 
 LOOK_ALIKE_DISTANCE = 4
 """Bits of 64 by which two hashes may differ and still count as the same picture (docs/data.md)."""
 
+ROWS_AT_ONCE = 512
+"""Hashes compared with all others in one step: 5,000 images would otherwise need 200 MB for the matrix of bits."""
+
 HashArray = npt.NDArray[np.uint64]
+IndexArray = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class PictureGroups:
+    """Which images show the same picture. Every division of the data keeps a group on one side.
+
+    Attributes:
+        samples: `n` images, in the order given.
+        sha256: hex digest of each file.
+        hashes: `(n, 2)` uint64, perceptual hash as it is and mirrored left to right.
+        groups: `(n,)` int64, group number from 0; byte-identical files and look-alikes, directly or through others,
+            share one.
+    """
+
+    samples: Sequence[Sample]
+    sha256: Sequence[str]
+    hashes: HashArray
+    groups: IndexArray
 
 
 def _as_integer(image_hash: imagehash.ImageHash) -> np.uint64:
     return np.uint64(int(str(image_hash), 16))
+
+
+def picture_hash(image: Image.Image) -> tuple[np.uint64, np.uint64]:
+    """Hash of a decoded image: as it is, and mirrored left to right."""
+    grey = image.convert("L")
+    return _as_integer(imagehash.phash(grey)), _as_integer(imagehash.phash(ImageOps.mirror(grey)))
 
 
 def perceptual_hashes(paths: Sequence[Path]) -> HashArray:
@@ -28,8 +62,7 @@ def perceptual_hashes(paths: Sequence[Path]) -> HashArray:
     hashes = np.zeros((len(paths), 2), np.uint64)
     for row, path in enumerate(paths):
         with Image.open(path) as image:
-            grey = image.convert("L")
-        hashes[row] = _as_integer(imagehash.phash(grey)), _as_integer(imagehash.phash(ImageOps.mirror(grey)))
+            hashes[row] = picture_hash(image)
     return hashes
 
 
@@ -47,7 +80,49 @@ def looks_like_any(a: HashArray, b: HashArray, within: int = LOOK_ALIKE_DISTANCE
     return np.asarray((distances(a, b) <= within).any(1))
 
 
-def look_alike_groups(hashes: HashArray, within: int = LOOK_ALIKE_DISTANCE) -> npt.NDArray[np.int64]:
-    """Group number `(n,)` of each picture; look-alikes, directly or through others, share one."""
-    _, groups = connected_components(csr_array(distances(hashes, hashes) <= within), directed=False)
+def look_alike_pairs(a: HashArray, b: HashArray, within: int = LOOK_ALIKE_DISTANCE) -> tuple[IndexArray, IndexArray]:
+    """Rows of `a` and rows of `b`, `(k,)` each, that show the same picture; memory grows with the shorter side only."""
+    rows: list[IndexArray] = []
+    columns: list[IndexArray] = []
+    for start in range(0, len(a), ROWS_AT_ONCE):
+        row, column = np.nonzero(distances(a[start : start + ROWS_AT_ONCE], b) <= within)
+        rows.append(row + start)
+        columns.append(column)
+    if not rows:
+        return np.zeros(0, np.int64), np.zeros(0, np.int64)
+    return np.concatenate(rows), np.concatenate(columns)
+
+
+def look_alike_groups(hashes: HashArray, within: int = LOOK_ALIKE_DISTANCE) -> IndexArray:
+    """Group number `(n,)` of each picture of `hashes` `(n, 2)`; look-alikes, directly or through others, share one."""
+    rows, columns = look_alike_pairs(hashes, hashes, within)
+    pairs = csr_array((np.ones(len(rows), np.bool_), (rows, columns)), shape=(len(hashes), len(hashes)))
+    _, groups = connected_components(pairs, directed=False)
     return np.asarray(groups, np.int64)
+
+
+def find_picture_groups(samples: Sequence[Sample]) -> PictureGroups:
+    """Hash every image, with a bar on standard error, and group those that show the same picture.
+
+    Byte-identical files have equal hashes, so the look-alike groups hold them too.
+
+    Raises:
+        DatasetError: an image cannot be read.
+    """
+    hashes = np.zeros((len(samples), 2), np.uint64)
+    digests = []
+    title = f"comparing {len(samples)} images"
+    for row, sample in enumerate(track(samples, title, console=Console(stderr=True), transient=True)):
+        hashes[row] = _hash_file(sample.image_path)
+        digests.append(file_sha256(sample.image_path))
+    return PictureGroups(samples, digests, hashes, look_alike_groups(hashes))
+
+
+def _hash_file(path: Path) -> tuple[np.uint64, np.uint64]:
+    try:
+        with Image.open(path) as image:
+            return picture_hash(image)
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:  # what Pillow's decoders raise
+        raise DatasetError(
+            f"{path} cannot be read ({error}): repair or remove it; `python -m trainer.audit` lists every such file."
+        ) from error

@@ -44,6 +44,14 @@ class TestLines:
             assert [line.class_index for line in read_label_file(path)] == [0, 3]
         assert f"{path} line 3" in caplog.text
 
+    def test_bytes_that_are_no_text_cost_their_line_only(
+        self, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        path = tmp_path / "a.txt"
+        path.write_bytes(b"0 0.5 0.5 0.2 \xb0\n3 0.5 0.6 0.1 0.1\n")
+        assert [line.class_index for line in read_label_file(path)] == [3]
+        assert f"{path} line 1 is left out: holds bytes that are not UTF-8 text" in caplog.text
+
     def test_a_missing_or_empty_file_has_no_lines(self, tmp_path: Path) -> None:
         (tmp_path / "empty.txt").touch()
         assert read_label_file(tmp_path / "empty.txt") == read_label_file(tmp_path / "missing.txt") == ()

@@ -1,4 +1,5 @@
-"""TestHashes: what counts as the same picture; TestParts: no picture on both sides of a split."""
+"""TestHashes: what counts as the same picture; TestParts: no picture on both sides of a split;
+TestPictureGroups: the groups that every split uses."""
 
 from pathlib import Path
 
@@ -6,10 +7,13 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from trainer.labels import Split, list_samples
-from trainer.leakage import look_alike_groups, looks_like_any, perceptual_hashes
+from trainer import leakage
+from trainer.labels import DatasetError, Sample, Split, list_samples
+from trainer.leakage import find_picture_groups, look_alike_groups, looks_like_any, perceptual_hashes
 from trainer.parts import choose_parts
 from trainer.recipes import DEFAULT, SEED
+from trainer.runtime.bundle import file_sha256
+from trainer.runtime.records import TumorClass
 
 from .conftest import smooth_noise
 
@@ -70,3 +74,33 @@ class TestParts:
     def test_a_limit_counts_each_class(self, data: Path) -> None:
         parts = choose_parts(data, DEFAULT, seed=1, limit=5)
         assert len(parts.training) + len(parts.held_out) == 20
+
+
+class TestPictureGroups:
+    def test_copies_and_look_alikes_of_all_splits_share_a_group(self, data: Path) -> None:
+        samples = [*list_samples(data, Split.TRAIN), *list_samples(data, Split.VAL)]
+        found = find_picture_groups(samples)
+        group_of = {(s.split, s.name): group for s, group in zip(samples, found.groups.tolist(), strict=True)}
+        leak, val = (Split.TRAIN, "Glioma/images/leak.png"), (Split.VAL, "Glioma/images/scan (0).png")
+        assert group_of[leak] == group_of[val]
+        assert group_of[Split.TRAIN, "Glioma/images/twin.png"] == group_of[Split.TRAIN, "Glioma/images/scan (3).png"]
+        assert len(set(found.groups.tolist())) == len(samples) - 2
+        assert found.sha256[samples.index(next(s for s in samples if s.name == leak[1]))] == file_sha256(
+            data / "Val" / val[1]
+        )
+        assert np.array_equal(found.hashes, perceptual_hashes([s.image_path for s in samples]))
+
+    def test_an_image_that_cannot_be_read_is_named(self, tmp_path: Path) -> None:
+        path = tmp_path / "x.jpg"
+        path.write_text("no image")
+        sample = Sample(Split.TRAIN, "x.jpg", path, path, TumorClass.GLIOMA, ())
+        with pytest.raises(DatasetError, match=r"x.jpg cannot be read .*trainer.audit"):
+            find_picture_groups([sample])
+
+    def test_pairs_are_found_block_by_block(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        hashes = np.random.default_rng(3).integers(0, 2**63, (20, 2), dtype=np.uint64)
+        hashes[13] = hashes[2]
+        monkeypatch.setattr(leakage, "ROWS_AT_ONCE", 7)
+        rows, columns = leakage.look_alike_pairs(hashes[:12], hashes)
+        assert [(row, column) for row, column in zip(rows, columns, strict=True) if row != column] == [(2, 13)]
+        assert [array.shape for array in leakage.look_alike_pairs(hashes[:0], hashes)] == [(0,), (0,)]
