@@ -78,7 +78,7 @@ class TestDependencies:
 
     def test_evaluating_needs_no_torch_and_training_includes_it(self) -> None:
         extras = PYPROJECT["project"]["optional-dependencies"]
-        assert requirements(extras["evaluate"]).keys() == {"imagehash", "pycocotools", "scipy"}
+        assert requirements(extras["evaluate"]).keys() == {"imagehash", "matplotlib", "pycocotools", "scipy"}
         assert requirements(extras["train"])["brain-mri-triage"].extras == {"evaluate"}
 
     def test_decoders_that_kill_the_process_are_left_out(self) -> None:

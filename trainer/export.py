@@ -21,12 +21,14 @@ from torch import Tensor
 
 from trainer.calibrate import CalibrationError, calibrate_folder
 from trainer.labels import DatasetError
+from trainer.quantize import write_int8_graph
 from trainer.run import WEIGHTS as RUN_WEIGHTS
 from trainer.run_folder import RECIPE
 from trainer.runtime import bundle
 from trainer.runtime.decision import Calibration
 from trainer.runtime.engine import EngineError
 from trainer.runtime.folding import inference_network
+from trainer.runtime.openvino_import import import_openvino
 
 logger = logging.getLogger("trainer.export")
 
@@ -82,8 +84,7 @@ def write_graph(run: Run, path: Path) -> None:
     Raises:
         ExportError: the weights are not this version's network.
     """
-    import openvino
-
+    openvino = import_openvino()
     size = run.input_size
     try:
         network = inference_network(run.weights)
@@ -105,13 +106,15 @@ def fill_folder(folder: Path, run: Run, version: str, flip_tta: bool, data: Path
     """Write every file of a model folder; the calibration is fitted through the exported graph itself.
 
     Raises:
-        DatasetError, CalibrationError: the held-out images are not there, or too few.
+        DatasetError, CalibrationError: the run's images are not there, or too few are held out.
+        EngineError: NNCF is not installed.
     """
     save_file(run.weights, folder / bundle.WEIGHTS)
     (folder / bundle.WEIGHTS).chmod(0o644)  # safetensors makes private files; another user's worker reads this one
     write_graph(run, folder / bundle.GRAPH)
     shutil.copyfile(run.folder / bundle.TRAINING_FILES, folder / bundle.TRAINING_FILES)
     shutil.copyfile(run.folder / bundle.HELD_OUT_FILES, folder / bundle.HELD_OUT_FILES)
+    write_int8_graph(folder, run.input_size, data)
     bundle.write_calibration(folder, Calibration())  # a neutral one, so that the folder can be loaded and measured
     bundle.write_manifest(folder, version, run.input_size, flip_tta, run.recipe)
     return calibrate_folder(folder, data)
@@ -129,7 +132,7 @@ def export(
 
     Args:
         run_folder: what `trainer.fit` wrote.
-        data: the data folder of that run, for its held-out images.
+        data: the data folder of that run, for its images: the int8 graph is fitted on some, the calibration on others.
         out: the new model folder, `models/<version>` by default.
         version: as reports will name it, by default from the run's name and weights.
         flip_tta: look at every image twice.
@@ -139,7 +142,8 @@ def export(
 
     Raises:
         ExportError: the run is not whole or not of this version's network, or the model folder exists.
-        DatasetError, CalibrationError: the held-out images are not there, or too few.
+        DatasetError, CalibrationError: the run's images are not there, or too few are held out.
+        EngineError: NNCF is not installed.
     """
     run = read_run(run_folder)
     version = version or (out.name if out is not None else default_version(run_folder))

@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 
 from trainer import export
 from trainer.readings import read_grey
-from trainer.runtime.bundle import SUMMED_FILES, ModelBundle
+from trainer.runtime.bundle import INT8_FILES, SUMMED_FILES, ModelBundle
 from trainer.runtime.folding import inference_network
 from trainer.runtime.network import BrainTumorClassifier
 from trainer.runtime.predictor import EngineName, load_predictor
@@ -31,6 +31,7 @@ class TestFolder:
     def test_everything_is_in_it(self, model_folder: Path, run_folder: Path) -> None:
         assert {path.relative_to(model_folder).as_posix() for path in model_folder.rglob("*") if path.is_file()} == {
             *SUMMED_FILES,
+            *INT8_FILES,
             "model.json",
         }
         for name in ("training-files.csv", "held-out-files.csv"):
@@ -40,6 +41,7 @@ class TestFolder:
         assert manifest["recipe"]["name"] == "default"
         bundle = ModelBundle.load(model_folder)
         assert (bundle.version, bundle.input_size, bundle.flip_tta, bundle.metrics) == ("tiny-1", 64, False, None)
+        assert bundle.has_int8
 
     def test_others_may_read_it(self, model_folder: Path) -> None:
         assert all(path.stat().st_mode & 0o044 == 0o044 for path in model_folder.rglob("*"))
@@ -108,7 +110,7 @@ class TestEngines:
         for a, b in zip(plain, folded, strict=True):
             assert torch.allclose(a, b, atol=0.05, rtol=0.02)
 
-    @pytest.mark.parametrize("engine", [EngineName.OPENVINO, EngineName.TORCH])
+    @pytest.mark.parametrize("engine", [EngineName.OPENVINO, EngineName.OPENVINO_INT8, EngineName.TORCH])
     def test_outputs_are_float32_with_the_documented_shapes(self, model_folder: Path, engine: EngineName) -> None:
         batch: FloatArray = np.random.default_rng(1).random((3, 1, 64, 64), np.float32)
         output = load_predictor(model_folder, engine)._engine.run(batch)
@@ -133,18 +135,21 @@ class TestNothingBeforeItIsAsked:
         )
         assert done.returncode == 0, done.stderr
 
-    def test_children_of_a_fork_predict(self, model_folder: Path) -> None:
+    @pytest.mark.parametrize("engine", [EngineName.OPENVINO, EngineName.OPENVINO_INT8])
+    def test_children_of_a_fork_predict(self, model_folder: Path, engine: EngineName) -> None:
         done = python(
             "import os, sys, numpy as np; from pathlib import Path\n"
-            "from trainer.runtime.predictor import load_predictor\n"
+            "from trainer.runtime.predictor import EngineName, load_predictor\n"
             "children = []\n"
             "for _ in range(2):\n"
             "    child = os.fork()\n"
             "    if not child:\n"
-            "        load_predictor(Path(sys.argv[1]), threads=1).predict([np.zeros((50, 40), np.uint8)])\n"
+            "        predictor = load_predictor(Path(sys.argv[1]), EngineName(sys.argv[2]), threads=1)\n"
+            "        predictor.predict([np.zeros((50, 40), np.uint8)])\n"
             "        os._exit('torch' in sys.modules)\n"
             "    children.append(child)\n"
             "sys.exit(max(os.waitpid(child, 0)[1] for child in children))",
             str(model_folder),
+            engine,
         )
         assert done.returncode == 0, done.stderr

@@ -15,6 +15,8 @@ MANIFEST = "model.json"
 WEIGHTS = "model.safetensors"
 GRAPH = "openvino/model.xml"
 GRAPH_WEIGHTS = "openvino/model.bin"
+INT8_GRAPH = "openvino/model-int8.xml"
+INT8_GRAPH_WEIGHTS = "openvino/model-int8.bin"
 CALIBRATION = "calibration.json"
 TRAINING_FILES = "training-files.csv"
 HELD_OUT_FILES = "held-out-files.csv"
@@ -22,6 +24,8 @@ METRICS = "metrics.json"
 MODEL_CARD = "MODEL_CARD.md"
 SUMMED_FILES = (WEIGHTS, GRAPH, GRAPH_WEIGHTS, CALIBRATION, TRAINING_FILES, HELD_OUT_FILES)
 """Files whose sums model.json holds. The metrics come later and name the weights they were measured with."""
+INT8_FILES = (INT8_GRAPH, INT8_GRAPH_WEIGHTS)
+"""Likewise, where the model has them: both or none. A program of before reads the folder and leaves them alone."""
 
 
 class ModelFolderError(Exception):
@@ -71,7 +75,8 @@ def write_json(path: Path, value: object) -> None:
 
 def write_manifest(folder: Path, version: str, input_size: int, flip_tta: bool, recipe: Mapping[str, object]) -> None:
     """Write model.json with the sums of the files as they are now."""
-    sums = {name: file_sha256(folder / name) for name in SUMMED_FILES}
+    has_int8 = all((folder / name).is_file() for name in INT8_FILES)
+    sums = {name: file_sha256(folder / name) for name in (*SUMMED_FILES, *(INT8_FILES if has_int8 else ()))}
     manifest = {"schema": SCHEMA, "version": version, "input_size": input_size, "classes": list(CLASSES)}
     write_json(folder / MANIFEST, manifest | {"flip_tta": flip_tta, "recipe": dict(recipe), "files": sums})
 
@@ -123,8 +128,12 @@ def read_manifest(folder: Path) -> Manifest:
     return manifest
 
 
+def _names_int8(files: Mapping[str, str]) -> bool:
+    return any(name in files for name in INT8_FILES)
+
+
 def _check_sums(folder: Path, files: Mapping[str, str]) -> None:
-    for name in SUMMED_FILES:
+    for name in (*SUMMED_FILES, *(INT8_FILES if _names_int8(files) else ())):
         if name not in files:
             raise ModelFolderError(f"{folder / MANIFEST} holds no sum of {name}.")
         try:
@@ -180,6 +189,7 @@ class ModelBundle:
         calibration: evidence to probabilities, and thresholds.
         weights_sha256: of model.safetensors.
         metrics: how good it was found to be; `None` when that was never measured.
+        has_int8: whether it holds a graph for the `openvino-int8` engine.
     """
 
     folder: Path
@@ -189,6 +199,7 @@ class ModelBundle:
     calibration: Calibration
     weights_sha256: str
     metrics: PublishedMetrics | None
+    has_int8: bool = False
 
     @classmethod
     def load(cls, folder: Path) -> Self:
@@ -208,4 +219,5 @@ class ModelBundle:
             read_calibration(folder),
             weights_sha256,
             _read_metrics(folder, weights_sha256),
+            _names_int8(manifest.files),
         )

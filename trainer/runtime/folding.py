@@ -31,7 +31,7 @@ def inference_network(weights: Mapping[str, Tensor]) -> BrainTumorClassifier:
     Raises:
         RuntimeError: the weights are not this version's network.
     """
-    network = BrainTumorClassifier().eval()
+    network = BrainTumorClassifier(boxes=any(name.startswith("head.") for name in weights)).eval()
     network.load_state_dict(
         {name: value.float() if value.is_floating_point() else value for name, value in weights.items()}
     )

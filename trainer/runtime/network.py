@@ -17,6 +17,8 @@ from trainer.runtime.records import BOX_CHANNELS, CLASSES
 IMAGENET_GREY_MEAN, IMAGENET_GREY_STD = 0.449, 0.226
 LESION_PRIOR = 0.01
 """Starting probability of a location being a lesion, so that the focal loss does not start by drowning in negatives."""
+NO_LESION_LOGIT = -20.0
+"""What a network without a box head says at every location."""
 
 
 class NetworkTensors(NamedTuple):
@@ -79,25 +81,40 @@ class BoxHead(nn.Module):
         return torch.cat(logits, 1), torch.cat(distances, 1), torch.cat(centreness, 1)
 
 
+class NoBoxHead(nn.Module):
+    """In place of a box head: no lesion anywhere, in the shapes of `BoxHead`."""
+
+    def forward(self, levels: list[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+        """The same three outputs for levels of any width, all constant."""
+        count, places = levels[0].shape[0], sum(level.shape[2] * level.shape[3] for level in levels)
+        nothing = levels[0].new_full((count, places, BOX_CHANNELS), NO_LESION_LOGIT)
+        return nothing, levels[0].new_ones((count, places, 4)), nothing[..., 0]
+
+
 class BrainTumorClassifier(nn.Module):
     """ResNet-50 that names the tumour and boxes every lesion in one backbone pass.
 
     Input: `(n, 1, size, size)` float in 0..1, letterboxed grey (`trainer.runtime.preprocess`), `size` a multiple of 32.
     The ImageNet normalisation is part of the network, so no engine can get it wrong.
+
+    Args:
+        pyramid_width: channels of the feature pyramid.
+        dropout: share of the pooled features left out in training.
+        boxes: False leaves pyramid and box head away (the published classifier); every box output then says "none".
     """
 
     grey_mean: Tensor
     grey_std: Tensor
 
-    def __init__(self, pyramid_width: int = 96, dropout: float = 0.2) -> None:
+    def __init__(self, pyramid_width: int = 96, dropout: float = 0.2, boxes: bool = True) -> None:
         super().__init__()
         body = resnet50(weights=None)
         self.stem = nn.Sequential(body.conv1, body.bn1, body.relu, body.maxpool)
         self.layer1, self.layer2, self.layer3, self.layer4 = body.layer1, body.layer2, body.layer3, body.layer4
         self.dropout = nn.Dropout(dropout)
         self.classifier = nn.Linear(2048, len(CLASSES))
-        self.pyramid = FeaturePyramid((512, 1024, 2048), pyramid_width)
-        self.head = BoxHead(pyramid_width)
+        self.pyramid = FeaturePyramid((512, 1024, 2048), pyramid_width) if boxes else None
+        self.head = BoxHead(pyramid_width) if boxes else NoBoxHead()
         self.register_buffer("grey_mean", torch.tensor(IMAGENET_GREY_MEAN), persistent=False)
         self.register_buffer("grey_std", torch.tensor(IMAGENET_GREY_STD), persistent=False)
 
@@ -109,7 +126,8 @@ class BrainTumorClassifier(nn.Module):
         c4 = self.layer3(c3)
         c5 = self.layer4(c4)
         features = c5.mean((2, 3))
-        box_logits, distances, centreness = self.head(self.pyramid(c3, c4, c5))
+        levels = [c3, c4, c5] if self.pyramid is None else self.pyramid(c3, c4, c5)
+        box_logits, distances, centreness = self.head(levels)
         return NetworkTensors(
             self.classifier(self.dropout(features)).float(),
             features.float(),
@@ -117,6 +135,10 @@ class BrainTumorClassifier(nn.Module):
             distances.float(),
             centreness.float(),
         )
+
+    def new_modules(self) -> list[nn.Module]:
+        """The parts that ImageNet does not know."""
+        return [self.classifier, *([] if self.pyramid is None else [self.pyramid]), self.head]
 
     def body_modules(self) -> list[nn.Module]:
         """The pre-trained parts in forward order, for freezing and for discriminative learning rates."""

@@ -1,4 +1,4 @@
-"""The CPU engine: the exported graph under OpenVINO. Not for direct use, see `trainer.runtime.predictor`.
+"""The CPU engine: the exported graph under OpenVINO, in float32. Not for direct use: `trainer.runtime.predictor`.
 
 OpenVINO is imported, and its threads start, only inside `load_engine`: a network that ran before the worker's prefork
 hangs every child for ever (docs/architecture.md).
@@ -13,6 +13,7 @@ import numpy as np
 
 from trainer.runtime.bundle import GRAPH, ModelBundle
 from trainer.runtime.engine import EngineError
+from trainer.runtime.openvino_import import import_openvino
 from trainer.runtime.records import FloatArray, NetworkOutput
 
 
@@ -38,10 +39,15 @@ class OpenVinoEngine:
 
 
 def load_engine(bundle: ModelBundle, threads: int = 0, cache: Path | None = None) -> OpenVinoEngine:
-    """Compile the bundle's graph for this machine's CPU.
+    """Compile the bundle's graph for this machine's CPU, as `compile_graph` does."""
+    return OpenVinoEngine(compile_graph(bundle.folder / GRAPH, threads, cache))
+
+
+def compile_graph(graph: Path, threads: int, cache: Path | None) -> Any:
+    """Compile a graph for this machine's CPU.
 
     Args:
-        bundle: the model folder.
+        graph: its .xml file, the .bin beside it.
         threads: inference threads; 0 leaves the number to OpenVINO (all cores).
         cache: folder for compiled graphs, which makes the next start faster; `None` for none.
 
@@ -50,10 +56,9 @@ def load_engine(bundle: ModelBundle, threads: int = 0, cache: Path | None = None
     """
     if not is_available():
         raise EngineError("OpenVINO is not installed: run `make install`.")
-    import openvino
-
-    core = openvino.Core()
-    # f32: CPUs with AMX would otherwise compute in bf16, and the same scan get another probability there
+    core = import_openvino().Core()
+    # f32: CPUs with AMX would otherwise compute in bf16, and the same scan get another probability there.
+    # It leaves alone what a graph holds in int8.
     options: dict[str, object] = {
         "INFERENCE_PRECISION_HINT": "f32",
         "PERFORMANCE_HINT": "LATENCY",
@@ -64,6 +69,6 @@ def load_engine(bundle: ModelBundle, threads: int = 0, cache: Path | None = None
     if cache is not None:
         options["CACHE_DIR"] = str(cache)
     try:
-        return OpenVinoEngine(core.compile_model(bundle.folder / GRAPH, "CPU", options))
+        return core.compile_model(graph, "CPU", options)
     except RuntimeError as error:
-        raise EngineError(f"OpenVINO cannot load {bundle.folder / GRAPH}: {error}") from error
+        raise EngineError(f"OpenVINO cannot load {graph}: {error}") from error

@@ -4,18 +4,18 @@ Nothing is loaded at import time or before `load_predictor` is called, since the
 (docs/architecture.md): call it in the process that predicts.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
 import numpy as np
 
-from trainer.runtime import openvino_engine, torch_engine
+from trainer.runtime import openvino_engine, openvino_int8_engine, torch_engine
 from trainer.runtime.boxes import decode
 from trainer.runtime.bundle import ModelBundle
 from trainer.runtime.decision import EVIDENCE_FLOOR, decide
-from trainer.runtime.engine import Engine
+from trainer.runtime.engine import Backend, Engine
 from trainer.runtime.flip import average_with_mirrored
 from trainer.runtime.preprocess import letterbox, to_batch
 from trainer.runtime.records import Detections, FloatArray, GreyImage, NetworkOutput, SlicePrediction
@@ -24,11 +24,19 @@ BATCH_SIZE = 8
 
 
 class EngineName(StrEnum):
-    """What runs the network; `auto` takes torch where it finds a GPU, else OpenVINO."""
+    """What runs the network; `auto` takes torch where it finds a GPU, else openvino. int8 only when asked for."""
 
     AUTO = "auto"
     OPENVINO = "openvino"
+    OPENVINO_INT8 = "openvino-int8"
     TORCH = "torch"
+
+
+_BACKENDS: Mapping[EngineName, Backend] = {
+    EngineName.OPENVINO: openvino_engine,
+    EngineName.OPENVINO_INT8: openvino_int8_engine,
+    EngineName.TORCH: torch_engine,
+}
 
 
 @dataclass(frozen=True)
@@ -53,7 +61,7 @@ class Predictor:
 
     @property
     def engine_name(self) -> str:
-        """`openvino` or `torch`."""
+        """`openvino`, `openvino-int8` or `torch`."""
         return self._engine.name
 
     def predict(self, images: Sequence[GreyImage], batch_size: int = BATCH_SIZE) -> list[SlicePrediction]:
@@ -107,10 +115,10 @@ def load_predictor(
 
     Raises:
         ModelFolderError: the folder is broken, or of a later version.
-        EngineError: the engine that was asked for is not installed, or cannot load the model.
+        EngineError: the engine that was asked for is not installed, cannot load the model, or needs a file the model
+            has not (int8).
     """
     bundle = ModelBundle.load(folder)
     if engine is EngineName.AUTO:
         engine = EngineName.TORCH if torch_engine.has_gpu() else EngineName.OPENVINO
-    backend = torch_engine if engine is EngineName.TORCH else openvino_engine
-    return Predictor(bundle, backend.load_engine(bundle, threads, cache))
+    return Predictor(bundle, _BACKENDS[engine].load_engine(bundle, threads, cache))

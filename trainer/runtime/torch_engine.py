@@ -70,11 +70,21 @@ def load_engine(
     if not is_available():
         raise EngineError("torch is not installed: run `make install-gpu`, or choose the openvino engine.")
     import torch
+
+    return load_engine_on(bundle, "cuda" if torch.cuda.is_available() else "cpu", threads)
+
+
+def load_engine_on(bundle: ModelBundle, device: str, threads: int) -> TorchEngine:
+    """The same on a device that is named, `cuda` or `cpu`; torch is installed.
+
+    Raises:
+        EngineError: the weights are not this network's.
+    """
+    import torch
     from safetensors.torch import load_file
 
     from trainer.runtime.folding import inference_network
 
-    device = "cuda" if torch.cuda.is_available() else "cpu"
     if threads and device == "cpu":
         torch.set_num_threads(threads)
     try:

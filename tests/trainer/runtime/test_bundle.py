@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from trainer.runtime.bundle import SUMMED_FILES, ModelBundle, ModelFolderError, file_sha256
-from trainer.runtime.predictor import load_predictor
+from trainer.runtime.bundle import INT8_FILES, SUMMED_FILES, ModelBundle, ModelFolderError, file_sha256
+from trainer.runtime.engine import EngineError
+from trainer.runtime.predictor import EngineName, load_predictor
 
 
 def change(folder: Path, **values: object) -> None:
@@ -22,7 +23,30 @@ def test_a_whole_folder(model_folder: Path) -> None:
     assert bundle.folder == model_folder
 
 
-@pytest.mark.parametrize("name", SUMMED_FILES)
+def without_int8(folder: Path) -> dict[str, str]:
+    """The sums in model.json but for the int8 graph's: what a program without int8 writes."""
+    files = json.loads((folder / "model.json").read_text())["files"]
+    return {name: files[name] for name in SUMMED_FILES}
+
+
+def test_a_folder_without_int8_is_whole(own_model: Path) -> None:
+    change(own_model, files=without_int8(own_model))
+    assert not ModelBundle.load(own_model).has_int8  # whatever lies there: no sum says that it belongs to the model
+    for name in INT8_FILES:
+        (own_model / name).unlink()
+    assert load_predictor(own_model, EngineName.OPENVINO, threads=1).engine_name == "openvino"
+    with pytest.raises(EngineError, match="has no int8 graph"):
+        load_predictor(own_model, EngineName.OPENVINO_INT8)
+
+
+def test_half_an_int8_graph_is_refused(own_model: Path) -> None:
+    sums = without_int8(own_model)
+    change(own_model, files=sums | {INT8_FILES[0]: file_sha256(own_model / INT8_FILES[0])})
+    with pytest.raises(ModelFolderError, match=f"holds no sum of {INT8_FILES[1]}"):
+        ModelBundle.load(own_model)
+
+
+@pytest.mark.parametrize("name", [*SUMMED_FILES, *INT8_FILES])
 def test_a_changed_file_is_refused(own_model: Path, name: str) -> None:
     with (own_model / name).open("ab") as file:
         file.write(b"\n")
@@ -30,7 +54,7 @@ def test_a_changed_file_is_refused(own_model: Path, name: str) -> None:
         ModelBundle.load(own_model)
 
 
-@pytest.mark.parametrize("name", SUMMED_FILES)
+@pytest.mark.parametrize("name", [*SUMMED_FILES, *INT8_FILES])
 def test_a_missing_file_is_refused(own_model: Path, name: str) -> None:
     (own_model / name).unlink()
     with pytest.raises(ModelFolderError, match="cannot be read: No such file"):

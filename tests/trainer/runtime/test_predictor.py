@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from trainer.runtime import openvino_engine, torch_engine
+from trainer.runtime import openvino_engine, openvino_int8_engine, torch_engine
 from trainer.runtime.bundle import ModelBundle
 from trainer.runtime.engine import EngineError
 from trainer.runtime.predictor import EngineName, Predictor, load_predictor
@@ -96,6 +96,15 @@ class TestChoice:
         with pytest.raises(EngineError, match=advice):
             load_predictor(model_folder, name)
 
+    def test_int8_is_its_own_engine(self, model_folder: Path) -> None:
+        assert load_predictor(model_folder, EngineName.OPENVINO_INT8, threads=1).engine_name == "openvino-int8"
+
+    def test_int8_of_a_model_without_it_is_one_sentence(self, model_folder: Path) -> None:
+        bundle = replace(ModelBundle.load(model_folder), has_int8=False)
+        with pytest.raises(EngineError, match=r"has no int8 graph: add it by python -m trainer\.quantize") as refused:
+            openvino_int8_engine.load_engine(bundle)
+        assert "\n" not in str(refused.value)
+
     def test_a_cache_is_filled(self, model_folder: Path, tmp_path: Path) -> None:
         load_predictor(model_folder, EngineName.OPENVINO, threads=1, cache=tmp_path / "cache")
         assert any((tmp_path / "cache").iterdir())
@@ -110,5 +119,5 @@ class TestChoice:
 
 
 def test_the_engines_take_the_same_arguments() -> None:
-    ours, theirs = (inspect.signature(engine.load_engine) for engine in (torch_engine, openvino_engine))
-    assert list(ours.parameters) == list(theirs.parameters)
+    engines = (torch_engine, openvino_engine, openvino_int8_engine)
+    assert len({tuple(inspect.signature(engine.load_engine).parameters) for engine in engines}) == 1
