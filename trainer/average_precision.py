@@ -1,6 +1,7 @@
 """Average precision of the boxes by the COCO rules (pycocotools), with ignore regions. No torch."""
 
 import contextlib
+import copy
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from pycocotools.cocoeval import COCOeval
 from trainer.readings import ReadSample
 from trainer.runtime.boxes import MAX_DETECTIONS
 from trainer.runtime.records import CLASSES, GLAND_CHANNEL, LESION_CLASSES, FloatArray, TumorClass
+from trainer.scores import IntArray
 
 
 @dataclass(frozen=True)
@@ -101,32 +103,79 @@ def _results(reads: Sequence[ReadSample]) -> list[dict[str, object]]:
     ]
 
 
-def average_precision(reads: Sequence[ReadSample], truths: Sequence[Sequence[Truth] | None]) -> AveragePrecision:
-    """Score the detections of `reads` against `truths`, image by image; images whose truth is `None` take no part."""
-    judged = [(read, truth) for read, truth in zip(reads, truths, strict=True) if truth is not None]
-    nothing = (None,) * len(LESION_CLASSES)
-    results = _results([read for read, _ in judged])
-    if not judged:
-        return AveragePrecision(nothing, nothing)
-    categories = [{"id": index, "name": str(name)} for index, name in enumerate(LESION_CLASSES)]
+class MatchedBoxes:
+    """The detections of some images, matched to what is marked once; then scored over any selection of the images.
+
+    Matching (`COCOeval.evaluate`) looks at one image at a time, so a bootstrap repeats only the sum over the images
+    (`COCOeval.accumulate`).
+    """
+
+    def __init__(self, reads: Sequence[ReadSample], truths: Sequence[Sequence[Truth] | None]) -> None:
+        """Match.
+
+        Args:
+            reads: the images with their detections.
+            truths: what is marked on each; an image whose truth is `None` takes no part.
+        """
+        judged = [(read, truth) for read, truth in zip(reads, truths, strict=True) if truth is not None]
+        takes_part = np.array([truth is not None for truth in truths], bool)
+        # where an image stands among the judged ones, -1 for nowhere
+        self._place = np.where(takes_part, takes_part.cumsum() - 1, -1)
+        self._evaluation = _matched([read for read, _ in judged], [truth for _, truth in judged]) if judged else None
+
+    def average_precision(self, images: IntArray | None = None) -> AveragePrecision:
+        """Score all images, or those of `images` `(k,)`: indices into them, repetitions counted."""
+        places = self._place if images is None else self._place[images]
+        chosen = places[places >= 0].tolist()
+        if self._evaluation is None or not chosen:
+            nothing = (None,) * len(LESION_CLASSES)
+            return AveragePrecision(nothing, nothing)
+        return _accumulated(self._evaluation, chosen)
+
+
+def _matched(reads: Sequence[ReadSample], truths: Sequence[Sequence[Truth]]) -> COCOeval:
+    """Run the pass over the images; `evalImgs` then runs over classes, and within a class over images."""
+    marked = COCO()
+    marked.dataset = {
+        "images": [{"id": image} for image in range(1, len(reads) + 1)],
+        "annotations": _annotations(truths),
+        "categories": [{"id": index, "name": str(name)} for index, name in enumerate(LESION_CLASSES)],
+    }
+    results = _results(reads)
     with contextlib.redirect_stdout(io.StringIO()):  # pycocotools prints its every step
-        marked = COCO()
-        marked.dataset = {
-            "images": [{"id": image} for image in range(1, len(judged) + 1)],
-            "annotations": _annotations([truth for _, truth in judged]),
-            "categories": categories,
-        }
         marked.createIndex()
         evaluation = COCOeval(marked, marked.loadRes(results) if results else COCO(), "bbox")
         evaluation.params.catIds = list(range(len(LESION_CLASSES)))
         evaluation.params.areaRng, evaluation.params.areaRngLbl = [[0.0, 1e10]], ["all"]
         evaluation.params.maxDets = [MAX_DETECTIONS]
         evaluation.evaluate()
-        evaluation.accumulate()
+    return evaluation
+
+
+def _accumulated(evaluation: COCOeval, places: Sequence[int]) -> AveragePrecision:
+    """Average precision over the judged images at `places`; `evaluation` itself is left as it is."""
+    images = len(evaluation.params.imgIds)
+    chosen = copy.copy(evaluation)
+    chosen.evalImgs = [
+        evaluation.evalImgs[start + place]
+        for start in range(0, len(LESION_CLASSES) * images, images)
+        for place in places
+    ]
+    # accumulate() looks images up by the place of their id, so the drawn ones get ids of their own
+    chosen.params = copy.copy(evaluation.params)
+    chosen.params.imgIds = list(range(1, len(places) + 1))
+    chosen._paramsEval = chosen.params  # noqa: SLF001  where evaluate() leaves what it was asked
+    with contextlib.redirect_stdout(io.StringIO()):
+        chosen.accumulate()
     # (thresholds, 101 recalls, classes, areas, limits) to (thresholds, 101 recalls, classes); -1: nothing is marked
-    precision = evaluation.eval["precision"][:, :, :, 0, -1]
+    precision = chosen.eval["precision"][:, :, :, 0, -1]
     per_class = [precision[:, :, index] for index in range(len(LESION_CLASSES))]
     return AveragePrecision(
         tuple(None if values.min() < 0 else float(values[0].mean()) for values in per_class),
         tuple(None if values.min() < 0 else float(values.mean()) for values in per_class),
     )
+
+
+def average_precision(reads: Sequence[ReadSample], truths: Sequence[Sequence[Truth] | None]) -> AveragePrecision:
+    """Score the detections of `reads` against `truths`, image by image; images whose truth is `None` take no part."""
+    return MatchedBoxes(reads, truths).average_precision()

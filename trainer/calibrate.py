@@ -37,8 +37,8 @@ class CalibrationError(Exception):
     """The held-out images do not allow a calibration; the message says why."""
 
 
-def held_out_samples(data: Path, file_list: Path) -> list[Sample]:
-    """The samples of Train that a run held out, by name, their sums checked.
+def listed_samples(data: Path, file_list: Path) -> list[Sample]:
+    """The samples of Train that a run's file list names (held-out-files.csv, training-files.csv), their sums checked.
 
     Raises:
         DatasetError: the data folder holds other files than the run saw.
@@ -50,7 +50,7 @@ def held_out_samples(data: Path, file_list: Path) -> list[Sample]:
     if changed or len(samples) != len(wanted):
         example = changed[0] if changed else min(wanted.keys() - {sample.name for sample in samples})
         raise DatasetError(
-            f"{data} is not the data of this run: {len(changed)} held-out files differ, "
+            f"{data} is not the data of this run: of {file_list.name}, {len(changed)} files differ, "
             f"{len(wanted) - len(samples)} are missing (for example {example})."
         )
     return samples
@@ -110,7 +110,7 @@ def calibrate_folder(folder: Path, data: Path) -> Calibration:
     """
     manifest = read_manifest(folder)
     predictor = load_predictor(folder, EngineName.OPENVINO)
-    samples = held_out_samples(data, folder / HELD_OUT_FILES)
+    samples = listed_samples(data, folder / HELD_OUT_FILES)
     reads, _ = read_samples(predictor, samples, "reading the held-out images")
     calibration = fit_calibration(reads, boxes=bool(manifest.recipe.get("boxes", True)))
     write_calibration(folder, calibration)

@@ -1,6 +1,6 @@
 """`python -m trainer.evaluate`: how good a model folder is on Val, and on the Val images without a look-alike in Train.
 
-docs/data.md says what every figure means. `--engine openvino` needs no torch.
+docs/evaluation.md says what every figure means. `--engine openvino` needs no torch.
 """
 
 import argparse
@@ -9,29 +9,27 @@ import json
 import logging
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 from rich.progress import track
-from rich.table import Table
 
-from trainer.average_precision import AveragePrecision, average_precision, published_truth, tumor_truth
+from trainer.evaluation_pictures import PICTURES, draw_pictures
+from trainer.figure_table import print_figures
 from trainer.labels import DatasetError, Sample, Split, list_samples
 from trainer.leakage import HashArray, looks_like_any, perceptual_hashes
-from trainer.model_card import write_model_card
-from trainer.readings import STDERR, ReadSample, answers, read_samples
+from trainer.measure import Answered, Figures, answer, figures
+from trainer.model_card import FIGURES, write_model_card
+from trainer.readings import STDERR, read_samples
 from trainer.runtime.bundle import METRICS, TRAINING_FILES, ModelFolderError, write_json
-from trainer.runtime.decision import Calibration, classifier_disagrees, is_urgent, low_margin
 from trainer.runtime.engine import EngineError
 from trainer.runtime.predictor import EngineName, Predictor, load_predictor
-from trainer.runtime.records import CLASSES, LESION_CLASSES, NO_TUMOR_INDEX
-from trainer.scores import class_scores, confusion_matrix, expected_calibration_error, wilson_interval
+from trainer.runtime.records import CLASSES
 
 logger = logging.getLogger("trainer.evaluate")
-
-Figures = dict[str, object]
 
 
 @dataclass(frozen=True)
@@ -45,6 +43,29 @@ class LookAlikes:
 
     clean: npt.NDArray[np.bool_]
     trained_on: int
+
+
+class Protocol(StrEnum):
+    """Whether the model was trained on images that look like those it is measured on."""
+
+    LEAK_FREE = "leak-free"
+    LEAKY = "published (leaky)"
+    UNCHECKED = "unchecked"
+
+    @classmethod
+    def of(cls, look_alikes: LookAlikes | None) -> "Protocol":
+        """Judge; `None`: there was no Train to look at."""
+        if look_alikes is None:
+            return cls.UNCHECKED
+        return cls.LEAKY if look_alikes.trained_on else cls.LEAK_FREE
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What metrics.json holds, and the answers it was counted from."""
+
+    figures: Figures
+    answered: Sequence[Answered]
 
 
 def _hashes(samples: Sequence[Sample], title: str) -> HashArray:
@@ -66,64 +87,6 @@ def find_look_alikes(val: Sequence[Sample], train: Sequence[Sample], model: Path
     return LookAlikes(~looks_like_any(val_hashes, train_hashes), int(leaky.sum()))
 
 
-def class_figures(reads: Sequence[ReadSample], calibration: Calibration) -> tuple[Figures, dict[str, Figures]]:
-    """Accuracy, calibration and triage of the fused answers, over all classes; precision, recall and F1 of each."""
-    predictions = answers(reads, calibration)
-    truth = np.array([read.sample.class_index for read in reads], np.int64)
-    probabilities = np.array([prediction.probabilities for prediction in predictions])
-    second_opinion = np.array([prediction.classifier_probabilities for prediction in predictions]).argmax(1)
-    given = probabilities.argmax(1)
-    confusion = confusion_matrix(truth, given, len(CLASSES))
-    right = int((given == truth).sum())
-    urgent = np.array([is_urgent(prediction, calibration) for prediction in predictions])
-    tumor = truth != NO_TUMOR_INDEX
-    caught, spared = int((urgent & tumor).sum()), int((~urgent & ~tumor).sum())
-    each = {label.value: asdict(scores) for label, scores in zip(CLASSES, class_scores(confusion), strict=True)}
-    over_all: Figures = {
-        "images": len(reads),
-        "accuracy": right / len(reads),
-        "accuracy_ci95": wilson_interval(right, len(reads)),
-        "classifier_accuracy": float((second_opinion == truth).mean()),
-        "classes": list(CLASSES),
-        "confusion_matrix": confusion.tolist(),
-        "ece": expected_calibration_error(probabilities, truth),
-        "urgent_threshold": calibration.urgent_threshold,
-        "sensitivity": caught / max(1, int(tumor.sum())),
-        "sensitivity_ci95": wilson_interval(caught, int(tumor.sum())),
-        "specificity": spared / max(1, int((~tumor).sum())),
-        "specificity_ci95": wilson_interval(spared, int((~tumor).sum())),
-        "low_margin_share": float(np.mean([low_margin(p.probabilities, calibration) for p in predictions])),
-        "disagreement_share": float(np.mean([classifier_disagrees(p, calibration) for p in predictions])),
-    }
-    return over_all, each
-
-
-def box_figures(reads: Sequence[ReadSample]) -> tuple[Figures, dict[str, Figures]]:
-    """Average precision over all classes, and of each: as published (`map50`, `map`), and of the tumours alone."""
-    published = average_precision(reads, [published_truth(read) for read in reads])
-    tumors = average_precision(reads, [tumor_truth(read) for read in reads])
-    columns = {
-        "map50": published.at_50,
-        "map": published.at_50_to_95,
-        "map50_tumour": tumors.at_50,
-        "map_tumour": tumors.at_50_to_95,
-    }
-    over_all: Figures = {name: AveragePrecision.mean(values) for name, values in columns.items()}
-    each: dict[str, Figures] = {label: dict.fromkeys(columns) for label in CLASSES}
-    for index, label in enumerate(LESION_CLASSES):
-        each[label] = {name: values[index] for name, values in columns.items()}
-    return over_all, each
-
-
-def figures(reads: Sequence[ReadSample], calibration: Calibration) -> Figures | None:
-    """Everything measured on some images; `None` when there are none."""
-    if not reads:
-        return None
-    over_all, each = class_figures(reads, calibration)
-    boxes_over_all, boxes_each = box_figures(reads)
-    return over_all | boxes_over_all | {"per_class": {label: each[label] | boxes_each[label] for label in CLASSES}}
-
-
 def first_of_each_class(samples: Sequence[Sample], limit: int | None) -> list[Sample]:
     """At most `limit` samples of every class."""
     taken = dict.fromkeys(CLASSES, 0)
@@ -135,7 +98,7 @@ def first_of_each_class(samples: Sequence[Sample], limit: int | None) -> list[Sa
     return kept
 
 
-def evaluate(predictor: Predictor, data: Path, limit: int | None = None) -> Figures:
+def evaluate(predictor: Predictor, data: Path, limit: int | None = None) -> Evaluation:
     """Measure a model on DIR/Val; `val_clean` is `None` where DIR holds no Train to compare with.
 
     Raises:
@@ -144,30 +107,22 @@ def evaluate(predictor: Predictor, data: Path, limit: int | None = None) -> Figu
     bundle = predictor.bundle
     samples = first_of_each_class(list_samples(data, Split.VAL), limit)
     reads, seconds = read_samples(predictor, samples, "reading Val")
+    answered = answer(reads, bundle.calibration)
     look_alikes = None
     if (data / Split.TRAIN).is_dir():
         look_alikes = find_look_alikes(samples, list_samples(data, Split.TRAIN), bundle.folder)
-    clean = [read for read, keep in zip(reads, look_alikes.clean, strict=True) if keep] if look_alikes else []
-    return {
+    clean = [each for each, keep in zip(answered, look_alikes.clean, strict=True) if keep] if look_alikes else []
+    found: Figures = {
         "model": bundle.version,
         "weights_sha256": bundle.weights_sha256,
         "engine": predictor.engine_name,
         "images_per_second": len(reads) / seconds,
+        "protocol": Protocol.of(look_alikes),
         "trained_look_alikes_of_val": look_alikes.trained_on if look_alikes else None,
-        "val": figures(reads, bundle.calibration),
-        "val_clean": figures(clean, bundle.calibration),
+        "val": figures(answered),
+        "val_clean": figures(clean),
     }
-
-
-def _print_table(found: Figures) -> None:
-    table = Table(title=f"{found['model']} on Val ({found['engine']})")
-    for heading in ("figure", "all of Val", "without look-alikes in Train"):
-        table.add_column(heading)
-    columns = [part if isinstance(part, dict) else {} for part in (found["val"], found["val_clean"])]
-    for name in ("images", "accuracy", "sensitivity", "specificity", "map50", "map50_tumour", "map_tumour", "ece"):
-        values = [column.get(name) for column in columns]
-        table.add_row(name, *(f"{value:.4g}" if isinstance(value, float | int) else "-" for value in values))
-    STDERR.print(table)
+    return Evaluation(found, answered)
 
 
 def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -175,11 +130,12 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     parser = argparse.ArgumentParser(prog="python -m trainer.evaluate", description=__doc__)
     parser.add_argument("--data", type=Path, default=Path("dataset"), help="folder with Train/ and Val/")
     parser.add_argument("--model", type=Path, required=True, help="model folder")
-    parser.add_argument("--engine", choices=("openvino", "torch"), default="openvino")
+    parser.add_argument("--engine", type=EngineName, choices=list(EngineName), default=EngineName.OPENVINO)
     parser.add_argument("--threads", type=int, default=0, help="CPU threads, 0 for all")
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of a table")
+    parser.add_argument("--pictures", type=Path, metavar="DIR", help=f"write {' and '.join(PICTURES)} there")
     parser.add_argument(
-        "--write", action="store_true", help="write metrics.json and MODEL_CARD.md into the model folder"
+        "--write", action="store_true", help="write metrics.json, figures/ and MODEL_CARD.md into the model folder"
     )
     parser.add_argument("--limit", type=int, help="at most this many Val images of each class, for trials")
     parsed = parser.parse_args(arguments)
@@ -193,18 +149,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     parsed = parse_arguments(arguments)
     try:
-        predictor = load_predictor(parsed.model, EngineName(parsed.engine), parsed.threads)
-        found = evaluate(predictor, parsed.data, parsed.limit)
+        predictor = load_predictor(parsed.model, parsed.engine, parsed.threads)
+        evaluation = evaluate(predictor, parsed.data, parsed.limit)
+        if parsed.pictures:
+            draw_pictures(evaluation.answered, parsed.pictures)
+        if parsed.write:
+            draw_pictures(evaluation.answered, parsed.model / FIGURES)
     except (DatasetError, ModelFolderError, EngineError) as error:
         print(f"trainer.evaluate: {error}", file=sys.stderr)  # noqa: T201  the command line's own answer
         return 2
     if parsed.write:
-        write_json(parsed.model / METRICS, found)
+        write_json(parsed.model / METRICS, evaluation.figures)
         write_model_card(parsed.model)
     if parsed.json:
-        print(json.dumps(found, allow_nan=False))  # noqa: T201  the command line's own answer
+        print(json.dumps(evaluation.figures, allow_nan=False))  # noqa: T201  the command line's own answer
     else:
-        _print_table(found)
+        found = evaluation.figures
+        print_figures(
+            f"{found['model']} on Val ({found['engine']}), protocol: {found['protocol']}",
+            {"all of Val": found["val"], "without look-alikes in Train": found["val_clean"]},
+        )
     return 0
 
 

@@ -3,7 +3,7 @@
 import csv
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -20,9 +20,14 @@ from trainer.runtime.bundle import (
     read_manifest,
 )
 from trainer.runtime.decision import CLASSIFIER_LIMIT
-from trainer.runtime.records import CLASSES
+from trainer.runtime.records import CLASSES, LESION_CLASSES
+from trainer.stress import CALLS, STRESS, StressGroup, StressTable
 
 Figures = Mapping[str, Any]
+
+FIGURES = "figures"
+"""Folder of pictures in the model folder, written by `python -m trainer.evaluate --write`."""
+RELIABILITY, WORST_ERRORS = "reliability.png", "worst-errors.jpg"
 
 _PURPOSE = """\
 Research use only. This is not a medical device: nobody has cleared it for diagnosis, and no one may be treated or
@@ -40,6 +45,13 @@ _TERMS = """\
   `--scratch`.
 """
 
+_STRESS = """\
+`python -m benchmarks.stress_table`: every file through the worker's intake, every slice that is read answered as a
+study of its own. Shares are of the slices read; slices of one patient resemble each other, so the intervals (Wilson)
+are too narrow for another patient. Called a tumour: the most likely class is one. Urgent: P(tumour) at or above the
+operating point. Sent to review: not urgent, with a reason why a person should look.
+"""
+
 _LIMITS = """\
 - One public collection of slices, without patient identifiers: slices of one patient may stand on both sides of a
   split unless they look alike. Val is small; read the intervals.
@@ -52,13 +64,22 @@ _LIMITS = """\
 """
 
 
+_DECISION_COLUMNS = {"precision": "precision", "recall": "recall", "f1": "F1"}
+_BOX_COLUMNS = {
+    "map50_tumour": "AP50 tumour",
+    "map_tumour": "AP50-95 tumour",
+    "map50": "AP50 as published",
+    "map": "AP50-95 as published",
+}
+
+
 def _share(value: float | None) -> str:
     return "–" if value is None else f"{value:.3f}"
 
 
 def _with_interval(figures: Figures, name: str) -> str:
-    low, high = figures[f"{name}_ci95"]
-    return f"{_share(figures[name])} ({low:.3f}–{high:.3f})"
+    value, interval = figures[name], figures[f"{name}_ci95"]
+    return _share(value) if interval is None else f"{_share(value)} ({interval[0]:.3f}–{interval[1]:.3f})"
 
 
 def _table(headings: list[str], rows: list[list[str]]) -> str:
@@ -70,25 +91,29 @@ def overview(metrics: Figures) -> str:
     """The main figures of metrics.json as a Markdown table."""
     columns = [figures for figures in (metrics["val"], metrics["val_clean"]) if figures]
     titles = ["all of Val", "Val without a look-alike in Train"]
-    rows = [["images", *(str(figures["images"]) for figures in columns)]]
+    # the second column looks like nothing in Train, whatever the model was trained on
+    protocols = [metrics["protocol"], "leak-free"]
+    rows = [
+        ["protocol", *protocols[: len(columns)]],
+        ["images", *(str(figures["images"]) for figures in columns)],
+    ]
     for title, name in (
-        ("accuracy, four classes (95 % interval)", "accuracy"),
+        ("accuracy, four classes", "accuracy"),
+        ("accuracy of the classifier alone", "classifier_accuracy"),
         ("sensitivity at the operating point", "sensitivity"),
         ("specificity at the operating point", "specificity"),
-    ):
-        rows.append([title, *(_with_interval(figures, name) for figures in columns)])
-    for title, name in (
-        ("accuracy of the classifier alone", "classifier_accuracy"),
         ("mAP50, tumours (normal glands ignored)", "map50_tumour"),
         ("mAP50-95, tumours", "map_tumour"),
         ("mAP50, all tumour and gland lines as published", "map50"),
         ("mAP50-95, as published", "map"),
-        ("expected calibration error, 15 bins", "ece"),
+        ("calibration error (15 bins) of the raw classifier", "ece_uncalibrated"),
+        ("calibration error, classifier after temperature scaling", "ece_classifier"),
+        ("calibration error of the answer", "ece"),
         ("share with a low margin", "low_margin_share"),
         ("share with a classifier that disagrees", "disagreement_share"),
     ):
-        rows.append([title, *(_share(figures[name]) for figures in columns)])
-    return _table(["", *titles[: len(columns)]], rows)
+        rows.append([title, *(_with_interval(figures, name) for figures in columns)])
+    return _table(["with 95 % interval", *titles[: len(columns)]], rows)
 
 
 def _leakage(metrics: Figures) -> str:
@@ -100,15 +125,27 @@ def _leakage(metrics: Figures) -> str:
             "None of the images the model was trained on looks like a Val image (perceptual hash, mirror images\n"
             "counted): these are figures of the leak-free protocol.\n"
         )
-    return f"**{found} of the images the model was trained on look like a Val image: the figures are too good.**\n"
+    return (
+        f"**{found} of the images the model was trained on look like a Val image: these are figures of the published,\n"
+        "leaky protocol. They are too good, and serve comparison with other published figures only.**\n"
+    )
 
 
-def _per_class(figures: Figures) -> str:
-    names = ("precision", "recall", "f1", "map50_tumour", "map_tumour", "map50", "map")
+def _per_class(figures: Figures, columns: Mapping[str, str], classes: Sequence[str]) -> str:
+    """A table with a row a class; `columns` are headings by the name of the figure."""
     found = figures["per_class"]
-    rows = [[label, str(found[label]["images"]), *(_share(found[label][name]) for name in names)] for label in CLASSES]
-    headings = ["class", "images", "precision", "recall", "F1", "AP50 tumour", "AP50-95 tumour", "AP50", "AP50-95"]
-    return _table(headings, rows)
+    rows = [
+        [label, str(found[label]["images"]), *(_with_interval(found[label], name) for name in columns)]
+        for label in classes
+    ]
+    return _table(["class", "images", *columns.values()], rows)
+
+
+def _intervals(figures: Figures) -> str:
+    return (
+        "Intervals of shares are Wilson's; those of F1, average precision and calibration error are the middle 95 %\n"
+        f"of {figures['bootstrap_resamples']} bootstrap draws of images.\n"
+    )
 
 
 def _confusion(figures: Figures) -> str:
@@ -116,6 +153,37 @@ def _confusion(figures: Figures) -> str:
         [f"**{label}**", *map(str, counts)] for label, counts in zip(CLASSES, figures["confusion_matrix"], strict=True)
     ]
     return _table(["truth \\ answer", *CLASSES], rows)
+
+
+def _pictures(folder: Path) -> Iterator[str]:
+    if (folder / FIGURES / RELIABILITY).is_file():
+        yield f"![How often answers of each certainty are right]({FIGURES}/{RELIABILITY})\n"
+    if (folder / FIGURES / WORST_ERRORS).is_file():
+        yield (
+            f"![The worst answers on Val, with their boxes]({FIGURES}/{WORST_ERRORS})\n\n"
+            "The pictures are of the data set, for research use like it (below).\n"
+        )
+
+
+def _stress(folder: Path, manifest: Manifest) -> Iterator[str]:
+    """The stress table, where it was measured, and measured with these weights."""
+    table = StressTable.read(folder)
+    if table is None:
+        return
+    yield f"## Other scanners and other pictures\n\n{_STRESS}"
+    if table.weights_sha256 != manifest.files[WEIGHTS]:
+        yield f"`{STRESS}` was measured with other weights: measure it again.\n"
+        return
+    rows = [
+        [group.name, str(group.files), str(group.refused), *(_stress_share(group, call) for call in CALLS)]
+        for group in table.groups
+    ]
+    yield _table(["pictures", "files", "refused", "called a tumour", "urgent", "sent to review"], rows)
+
+
+def _stress_share(group: StressGroup, call: str) -> str:
+    share = group.share(call)
+    return "–" if share is None else f"{share[0]:.2f} ({share[1][0]:.2f}–{share[1][1]:.2f})"
 
 
 def _images_by_class(path: Path) -> str:
@@ -151,8 +219,12 @@ def _sections(folder: Path) -> Iterator[str]:
     metrics = json.loads((folder / METRICS).read_text())
     yield f"# Model {manifest.version}\n\n{_PURPOSE}"
     yield "## How good it is\n\n" + overview(metrics) + "\n" + _leakage(metrics)
-    yield "Every class, all of Val:\n\n" + _per_class(metrics["val"])
+    yield _intervals(metrics["val"])
+    yield "Every class, all of Val:\n\n" + _per_class(metrics["val"], _DECISION_COLUMNS, CLASSES)
+    yield _per_class(metrics["val"], _BOX_COLUMNS, LESION_CLASSES)
     yield _confusion(metrics["val"])
+    yield from _pictures(folder)
+    yield from _stress(folder, manifest)
     yield f"## How it decides\n\n{_decision(folder)}"
     yield (
         "## What it learnt from\n\n"

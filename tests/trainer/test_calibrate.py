@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from trainer import calibrate
-from trainer.calibrate import CalibrationError, fit_calibration, held_out_samples
+from trainer.calibrate import CalibrationError, fit_calibration, listed_samples
 from trainer.fusion import BOX_LEAD, HeldOutEvidence, fit_kind, fit_temperature, fit_tumor, softened
 from trainer.labels import DatasetError
 from trainer.readings import ReadSample, answers
@@ -159,5 +159,5 @@ class TestFolder:
 
     def test_other_data_are_refused(self, data: Path, tmp_path: Path) -> None:
         (tmp_path / "list.csv").write_text("name,sha256\nGlioma/images/scan (1).png,00\nGlioma/images/gone.png,11\n")
-        with pytest.raises(DatasetError, match=r"1 held-out files differ, 1 are missing \(for example Glioma"):
-            held_out_samples(data, tmp_path / "list.csv")
+        with pytest.raises(DatasetError, match=r"of list.csv, 1 files differ, 1 are missing \(for example Glioma"):
+            listed_samples(data, tmp_path / "list.csv")

@@ -13,12 +13,16 @@ import pytest
 
 from trainer import evaluate
 from trainer.runtime.bundle import ModelBundle
+from trainer.runtime.predictor import EngineName
 from trainer.runtime.records import CLASSES
 
 ROOT = Path(__file__).resolve().parents[2]
 OVER_ALL = {"accuracy", "accuracy_ci95", "confusion_matrix", "map50", "map", "map50_tumour", "map_tumour", "ece",
-            "sensitivity", "specificity", "per_class", "images"}  # fmt: skip
-PER_CLASS = {"precision", "recall", "f1", "map50", "map", "map50_tumour", "map_tumour"}
+            "sensitivity", "specificity", "per_class", "images", "sensitivity_ci95", "specificity_ci95", "map50_ci95",
+            "map_ci95", "map50_tumour_ci95", "map_tumour_ci95", "ece_ci95", "ece_uncalibrated", "ece_classifier",
+            "bootstrap_resamples"}  # fmt: skip
+FIGURES_OF_A_CLASS = ("precision", "recall", "f1", "map50", "map", "map50_tumour", "map_tumour")
+PER_CLASS = {*FIGURES_OF_A_CLASS, *(f"{name}_ci95" for name in FIGURES_OF_A_CLASS)}
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +50,7 @@ Measured = tuple[Path, dict[str, Any], str]
 class TestContract:
     def test_keys(self, measured: Measured) -> None:
         _, found, _ = measured
-        assert {"model", "engine", "images_per_second", "val", "val_clean"} <= found.keys()
+        assert {"model", "engine", "images_per_second", "protocol", "val", "val_clean"} <= found.keys()
         assert (found["model"], found["engine"]) == ("tiny-1", "openvino")
         assert found["images_per_second"] > 0
         for part in ("val", "val_clean"):
@@ -67,6 +71,7 @@ class TestContract:
         _, found, _ = measured
         assert (found["val"]["images"], found["val_clean"]["images"]) == (16, 15)
         assert found["trained_look_alikes_of_val"] == 0
+        assert found["protocol"] == "leak-free"
 
     def test_the_written_metrics_are_read_back(self, measured: Measured) -> None:
         model, found, _ = measured
@@ -88,8 +93,16 @@ class TestModelCard:
         card = (model / "MODEL_CARD.md").read_text()
         wanted = ["# Model tiny-1", "Research use only", "not a medical device", "leak-free protocol"]
         wanted += ["licence is not stated", f"{found['val']['accuracy']:.3f}", found["weights_sha256"]]
+        wanted += [f"{found['val']['bootstrap_resamples']} bootstrap draws", "| protocol | leak-free | leak-free |"]
         assert [text for text in wanted if text not in card] == []
         assert not re.search(r"\bNone\b(?! of)|\bnan\b", card)
+        assert "Other scanners" not in card, "that was not measured"
+
+    def test_it_shows_the_pictures(self, measured: Measured) -> None:
+        model, _, _ = measured
+        shown = re.findall(r"\]\((\S+\.(?:png|jpg))\)", (model / "MODEL_CARD.md").read_text())
+        assert shown == ["figures/reliability.png", "figures/worst-errors.jpg"]
+        assert all((model / name).stat().st_size < 1_000_000 for name in shown)
 
     def test_a_model_that_saw_val_says_so(
         self, data: Path, own_model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -103,7 +116,11 @@ class TestModelCard:
         assert evaluate.main(["--data", str(data), "--model", str(own_model), "--write"]) == 0
         card = (own_model / "MODEL_CARD.md").read_text()
         assert "**3 of the images the model was trained on look like a Val image" in card
-        assert "without look-alikes" in capsys.readouterr().err
+        assert "| protocol | published (leaky) | leak-free |" in card
+        assert json.loads((own_model / "metrics.json").read_text())["protocol"] == "published (leaky)"
+        table = capsys.readouterr().err
+        assert "without look-alikes" in table
+        assert "published (leaky)" in table
 
 
 class TestCommandLine:
@@ -121,12 +138,20 @@ class TestCommandLine:
             "1",
             "--engine",
             "torch",
+            "--pictures",
+            str(tmp_path / "pictures"),
         ]
         assert evaluate.main(arguments) == 0
         found = json.loads(capsys.readouterr().out)
         assert found["val_clean"] is None
+        assert found["protocol"] == "unchecked"
         assert found["engine"] == "torch"
         assert found["val"]["images"] == 4
+        assert {path.name for path in (tmp_path / "pictures").iterdir()} == {"reliability.png", "worst-errors.jpg"}
+
+    def test_every_engine_can_be_asked_for(self) -> None:
+        for engine in EngineName:
+            assert evaluate.parse_arguments(["--model", "x", "--engine", engine]).engine is engine
 
     def test_a_trial_is_never_written(self, model_folder: Path) -> None:
         with pytest.raises(SystemExit):
