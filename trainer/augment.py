@@ -121,13 +121,13 @@ def augment(batch: Batch, size: int, how: Augmentation) -> tuple[Tensor, list[Ta
     images = functional.grid_sample(images, grid, padding_mode="zeros", align_corners=False)
     targets = []
     for target, matrix in zip(batch.targets, affine, strict=True):
-        xyxy, visible = move_boxes(target.xyxy.to(images.device) * (size / source_size), matrix, size)
+        xyxy, visible = move_boxes(target.xyxy * (size / source_size), matrix, size)
         lesion_hidden = bool((~visible).any())
         targets.append(
             Target(
                 target.class_index,
                 xyxy[visible],
-                target.channels.to(images.device)[visible],
+                target.channels[visible],
                 target.complete and not lesion_hidden,
             )
         )

@@ -1,19 +1,18 @@
-"""Train and Val as torch data sets, and how Train is divided without a look-alike on both sides."""
+"""Train and Val as torch data sets."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from PIL import Image
+from rich.console import Console
 from rich.progress import track
 from torch import Tensor
 from torch.utils.data import Dataset
 
 from trainer.labels import DatasetError, Sample, lesions_of
-from trainer.leakage import HashArray, looks_like_any
-from trainer.runtime.bundle import file_sha256
 from trainer.runtime.preprocess import letterbox
 
 
@@ -33,6 +32,10 @@ class Target:
     channels: Tensor
     complete: bool
 
+    def to(self, device: torch.device) -> "Target":
+        """The same on another device."""
+        return replace(self, xyxy=self.xyxy.to(device), channels=self.channels.to(device))
+
 
 @dataclass(frozen=True)
 class Batch:
@@ -41,10 +44,9 @@ class Batch:
     images: Tensor
     targets: list[Target]
 
-
-def collate(items: list[tuple[Tensor, Target]]) -> Batch:
-    """Stack the images, list the targets (box counts differ)."""
-    return Batch(torch.stack([image for image, _ in items]), [target for _, target in items])
+    def to(self, device: torch.device) -> "Batch":
+        """The same on another device."""
+        return Batch(self.images.to(device), [target.to(device) for target in self.targets])
 
 
 def _load(sample: Sample, size: int) -> tuple[Tensor, Target]:
@@ -66,20 +68,36 @@ def _load(sample: Sample, size: int) -> tuple[Tensor, Target]:
 
 
 class BrainTumorTestDataset(Dataset[tuple[Tensor, Target]]):
-    """Images as they are, decoded once and kept in memory as uint8 (Val, or a held-out part of Train)."""
+    """Images as they are, decoded once and kept in memory as uint8 (Val, or a held-out part of Train).
+
+    Attributes:
+        samples: the images' records.
+        size: side of the square they are fitted into, pixels.
+        images: `(n, 1, size, size)` uint8.
+        targets: one an image.
+    """
 
     def __init__(self, samples: Sequence[Sample], size: int) -> None:
         self.samples = list(samples)
         self.size = size
-        loaded = [_load(sample, size) for sample in track(self.samples, f"reading {len(self.samples)} images")]
-        self._images = torch.stack([image for image, _ in loaded])
-        self._targets = [target for _, target in loaded]
+        title = f"reading {len(self.samples)} images"
+        loaded = [_load(sample, size) for sample in track(self.samples, title, console=Console(stderr=True))]
+        self.images = torch.stack([image for image, _ in loaded])
+        self.targets = [target for _, target in loaded]
 
     def __len__(self) -> int:
         return len(self.samples)
 
     def __getitem__(self, index: int) -> tuple[Tensor, Target]:
-        return self._images[index], self._targets[index]
+        return self.images[index], self.targets[index]
+
+    def batch(self, indices: Tensor) -> Batch:
+        """The images and targets of `indices` `(n,)`, on the device the images are kept on."""
+        return Batch(self.images[indices.to(self.images.device)], [self.targets[index] for index in indices.tolist()])
+
+    def keep_on(self, device: torch.device) -> None:
+        """Move all images into the memory of `device`."""
+        self.images = self.images.to(device)
 
     @property
     def class_indices(self) -> npt.NDArray[np.int64]:
@@ -94,52 +112,3 @@ class BrainTumorDataset(BrainTumorTestDataset):
         """Weight `(n,)` of each image: rare classes are drawn more often, by the square root of their rarity."""
         counts = np.bincount(self.class_indices, minlength=int(self.class_indices.max()) + 1)
         return torch.from_numpy(1.0 / np.sqrt(counts[self.class_indices]))
-
-
-@dataclass(frozen=True)
-class LeakFilter:
-    """Which Train images may be trained on, and why the others may not.
-
-    Attributes:
-        kept: the samples left.
-        kept_hashes: their perceptual hashes.
-        look_alikes_of_val: how many were dropped as look-alikes of a Val image.
-        duplicates: how many as byte-identical repeats of another Train image.
-    """
-
-    kept: list[Sample]
-    kept_hashes: HashArray
-    look_alikes_of_val: int
-    duplicates: int
-
-
-def without_leakage(train: Sequence[Sample], train_hashes: HashArray, val_hashes: HashArray) -> LeakFilter:
-    """Drop Train images that look like a Val image, then byte-identical repeats within Train."""
-    leaky = looks_like_any(train_hashes, val_hashes)
-    seen: set[str] = set()
-    keep = np.zeros(len(train), np.bool_)
-    for index in np.flatnonzero(~leaky).tolist():
-        digest = file_sha256(train[index].image_path)
-        keep[index] = digest not in seen
-        seen.add(digest)
-    kept = [sample for sample, keep_it in zip(train, keep, strict=True) if keep_it]
-    return LeakFilter(kept, train_hashes[keep], int(leaky.sum()), int((~leaky & ~keep).sum()))
-
-
-def hold_out(
-    samples: Sequence[Sample], groups: npt.NDArray[np.int64], share: float, seed: int
-) -> tuple[list[Sample], list[Sample]]:
-    """Split off about `share` of every class as whole groups `(n,)`; returns (the rest, the held-out part)."""
-    class_indices = np.array([sample.class_index for sample in samples])
-    order = np.random.default_rng(seed).permutation(np.unique(groups))
-    wanted = np.bincount(class_indices) * share
-    taken = np.zeros(len(wanted))
-    held_out = np.zeros(len(samples), np.bool_)
-    for group in order:
-        members = np.flatnonzero(groups == group)
-        counts = np.bincount(class_indices[members], minlength=len(wanted))
-        if (taken + counts <= wanted + 0.5).all():
-            held_out[members] = True
-            taken += counts
-    rest = [sample for sample, out in zip(samples, held_out, strict=True) if not out]
-    return rest, [sample for sample, out in zip(samples, held_out, strict=True) if out]

@@ -12,11 +12,15 @@ class EarlyStopper:
     best: float = float("inf")
     epochs_without_gain: int = 0
 
-    def should_stop(self, validation_loss: float) -> bool:
-        """Take one epoch's loss into account and say whether training should end."""
+    @property
+    def is_over(self) -> bool:
+        """Whether training should end."""
+        return self.epochs_without_gain >= self.patience
+
+    def take(self, validation_loss: float) -> None:
+        """Take one epoch's loss into account."""
         if validation_loss < self.best - self.min_delta:
             self.best = validation_loss
             self.epochs_without_gain = 0
         else:
             self.epochs_without_gain += 1
-        return self.epochs_without_gain >= self.patience

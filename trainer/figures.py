@@ -28,8 +28,9 @@ def draw_curves(history: Sequence[dict[str, float]], path: Path) -> None:
     figure.savefig(path, dpi=110)
 
 
-def draw_samples(dataset: BrainTumorTestDataset, indices: Sequence[int], path: Path, columns: int = 6) -> None:
-    """A grid of images with the boxes of their labels, as a PNG; normal glands are dashed."""
+def draw_samples(dataset: BrainTumorTestDataset, path: Path, count: int = 24, columns: int = 6) -> None:
+    """A grid of `count` images from all over the data set with the boxes of their labels, as a PNG; glands dashed."""
+    indices = range(0, len(dataset), max(1, len(dataset) // count))[:count]
     rows = -(-len(indices) // columns)
     figure = Figure(figsize=(columns * 1.7, rows * 1.9), layout="constrained")
     for axes in figure.subplots(rows, columns, squeeze=False).flat:

@@ -1,30 +1,21 @@
 """One pass over the data: training and validation, plain functions."""
 
 import math
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, fields
-from typing import Protocol
+from collections.abc import Callable
+from dataclasses import astuple, dataclass, fields
 
 import torch
-from rich.progress import track
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from trainer.augment import augment
-from trainer.dataset import Batch, Target
+from trainer.batches import Batches
+from trainer.dataset import Target
 from trainer.losses import BoxAssigner, LossParts, losses
+from trainer.parallel import Processes
+from trainer.progress import image_bar
 from trainer.recipes import Recipe
 from trainer.runtime.network import NetworkTensors
-
-GRADIENT_LIMIT = 5.0
-
-
-class Batches(Protocol):
-    """Batches that can be counted and walked through: a `DataLoader` with `trainer.dataset.collate`."""
-
-    def __len__(self) -> int: ...
-
-    def __iter__(self) -> Iterator[Batch]: ...
 
 
 class TrainingError(Exception):
@@ -53,6 +44,12 @@ class RunningMean:
         self.correct += (output.class_logits.argmax(1) == wanted).sum().item()
         self.images += count
 
+    def of_all(self, processes: Processes) -> "RunningMean":
+        """The mean over what every process has seen."""
+        sums = processes.sum(torch.tensor(astuple(self), dtype=torch.float64, device=processes.device))
+        loss, classification, focal, box, centreness, correct, images = sums.tolist()
+        return RunningMean(loss, classification, focal, box, centreness, correct, int(images))
+
     def row(self, prefix: str) -> dict[str, float]:
         """Columns of `history.csv`."""
         names = ("loss", "classification", "focal", "box", "centreness")
@@ -62,12 +59,21 @@ class RunningMean:
 
 @dataclass(frozen=True)
 class Context:
-    """What every step of a run shares; `precision` is the autocast type, `None` for float32."""
+    """What every step of a run shares.
+
+    Attributes:
+        recipe: of the run.
+        device: where the network is.
+        precision: the autocast type, `None` for float32.
+        assigner: `None` where the recipe has no boxes.
+        processes: who takes part.
+    """
 
     recipe: Recipe
     device: torch.device
     precision: torch.dtype | None
-    assigner: BoxAssigner
+    assigner: BoxAssigner | None
+    processes: Processes
 
     def autocast(self) -> torch.autocast:
         """The autocast context of a forward pass."""
@@ -75,13 +81,13 @@ class Context:
             self.device.type, dtype=self.precision or torch.bfloat16, enabled=self.precision is not None
         )
 
-    def total(self, parts: LossParts) -> Tensor:
-        """The loss that is minimised: boxes take part only where the recipe trains them."""
-        return parts.total() if self.recipe.boxes else parts.classification
+    def to_device(self, images: Tensor) -> Tensor:
+        """Images as the network wants them."""
+        return images.to(self.device).contiguous(memory_format=torch.channels_last)
 
 
 def train_one_epoch(
-    model: nn.Module,
+    network: nn.Module,
     batches: Batches,
     optimizer: Optimizer,
     context: Context,
@@ -93,34 +99,39 @@ def train_one_epoch(
     Raises:
         TrainingError: the loss is not finite.
     """
-    mean = RunningMean()
-    for batch in track(batches, title, total=len(batches)):
-        images, targets = augment(batch, context.recipe.size, context.recipe.augmentation)
-        images = images.to(context.device).contiguous(memory_format=torch.channels_last)
-        with context.autocast():
-            output = model(images)
-        parts = losses(output, targets, context.assigner, context.recipe.label_smoothing)
-        total = context.total(parts)
-        if not math.isfinite(total.item()):
-            raise TrainingError(f"the loss became {total.item()} in {title}: lower the learning rates of the recipe.")
-        optimizer.zero_grad(set_to_none=True)
-        total.backward()
-        nn.utils.clip_grad_norm_(model.parameters(), GRADIENT_LIMIT)
-        optimizer.step()
-        after_step()
-        mean.add(parts, total, output, targets)
-    return mean
+    recipe, mean = context.recipe, RunningMean()
+    with image_bar(title, len(batches.order), shown=context.processes.is_first) as advance:
+        for batch in batches:
+            images, targets = augment(batch.to(context.device), recipe.size, recipe.augmentation)
+            with context.autocast():
+                output = network(context.to_device(images))
+            parts = losses(output, targets, context.assigner, recipe.label_smoothing)
+            total = parts.total()
+            if not math.isfinite(total.item()):
+                raise TrainingError(
+                    f"the loss became {total.item()} in {title}: start again with lower learning rates "
+                    "(--rate-scale 0.3), or without the images that cause it (python -m trainer.audit)."
+                )
+            optimizer.zero_grad(set_to_none=True)
+            total.backward()
+            if recipe.gradient_limit is not None:
+                nn.utils.clip_grad_norm_(network.parameters(), recipe.gradient_limit)
+            optimizer.step()
+            after_step()
+            mean.add(parts, total, output, targets)
+            advance(len(targets))
+    return mean.of_all(context.processes)
 
 
 @torch.inference_mode()
-def validate(model: nn.Module, batches: Batches, context: Context) -> RunningMean:
+def validate(network: nn.Module, batches: Batches, context: Context) -> RunningMean:
     """Losses and accuracy on images as they are."""
-    model.eval()
+    network.eval()
     mean = RunningMean()
     for batch in batches:
-        images = (batch.images.float() / 255.0).to(context.device).contiguous(memory_format=torch.channels_last)
+        on_device = batch.to(context.device)
         with context.autocast():
-            output = model(images)
-        parts = losses(output, batch.targets, context.assigner, 0.0)
-        mean.add(parts, context.total(parts), output, batch.targets)
-    return mean
+            output = network(context.to_device(on_device.images.float() / 255.0))
+        parts = losses(output, on_device.targets, context.assigner, 0.0)
+        mean.add(parts, parts.total(), output, on_device.targets)
+    return mean.of_all(context.processes)

@@ -93,7 +93,8 @@ def detection_losses(
     """Focal, box and centreness loss, each a mean over positive locations; incomplete images are skipped."""
     rows = [index for index, target in enumerate(targets) if target.complete]
     if not rows:
-        zero = output.box_logits.sum() * 0
+        # every output takes part, or the processes of a distributed run would wait for gradients that never come
+        zero = (output.box_logits.sum() + output.box_distances.sum() + output.centreness_logits.sum()) * 0
         return zero, zero, zero
     assignments = [assigner.assign(targets[index]) for index in rows]
     channels = torch.stack([assignment.channels for assignment in assignments])
@@ -121,8 +122,20 @@ def _corners(centres: Tensor, distances: Tensor) -> Tensor:
     return torch.cat([centres - distances[:, :2], centres + distances[:, 2:]], 1)
 
 
-def losses(output: NetworkTensors, targets: list[Target], assigner: BoxAssigner, label_smoothing: float) -> LossParts:
-    """All losses of a batch; boxes of `targets` in network pixels of the size the assigner was made for."""
+def losses(
+    output: NetworkTensors, targets: list[Target], assigner: BoxAssigner | None, label_smoothing: float
+) -> LossParts:
+    """All losses of a batch.
+
+    Args:
+        output: of the network.
+        targets: boxes in network pixels of the size the assigner was made for.
+        assigner: `None` for a network without boxes, whose box losses are 0.
+        label_smoothing: of the class loss.
+    """
     wanted = torch.tensor([target.class_index for target in targets], device=output.class_logits.device)
     classification = functional.cross_entropy(output.class_logits, wanted, label_smoothing=label_smoothing)
+    if assigner is None:
+        zero = torch.zeros_like(classification)
+        return LossParts(classification, zero, zero, zero)
     return LossParts(classification, *detection_losses(output, targets, assigner))

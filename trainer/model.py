@@ -1,11 +1,10 @@
 """The network with its ImageNet start, and which of its parameters learn how fast."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import torch
 from safetensors.torch import load_file
-from torch import Tensor, nn
+from torch import Tensor
 from torchvision.models import ResNet50_Weights
 
 from trainer.labels import DatasetError
@@ -13,17 +12,15 @@ from trainer.runtime.network import BrainTumorClassifier
 
 __all__ = [
     "BrainTumorClassifier",
-    "device_and_precision",
     "freeze",
     "load_imagenet",
     "parameter_groups",
     "set_training_mode",
+    "training_precision",
 ]
 
 STEM_PLACES = {"conv1": "stem.0", "bn1": "stem.1"}
 BODY = ("stem", "layer1", "layer2", "layer3", "layer4")
-STAGE_RATE_DECAY = 0.6
-"""Each body stage learns this much slower than the one behind it."""
 
 
 def imagenet_state(weights: Path | None) -> dict[str, Tensor]:
@@ -74,26 +71,23 @@ def set_training_mode(model: BrainTumorClassifier, frozen_stages: int) -> None:
         stage.eval()
 
 
-def _new_modules(model: BrainTumorClassifier) -> Iterator[nn.Module]:
-    yield from (model.classifier, model.pyramid, model.head)
-
-
-def parameter_groups(model: BrainTumorClassifier, body_rate: float, head_rate: float) -> list[dict[str, object]]:
-    """AdamW parameter groups with discriminative rates, the earliest body stage slowest."""
+def parameter_groups(
+    model: BrainTumorClassifier, body_rate: float, head_rate: float, stage_rate_decay: float
+) -> list[dict[str, object]]:
+    """AdamW parameter groups: each body stage learns `stage_rate_decay` times slower than the one behind it."""
     groups: list[dict[str, object]] = []
     for depth, stage in enumerate(reversed(model.body_modules())):
         learning = [parameter for parameter in stage.parameters() if parameter.requires_grad]
         if learning:
-            groups.append({"params": learning, "lr": body_rate * STAGE_RATE_DECAY**depth})
-    new = [parameter for module in _new_modules(model) for parameter in module.parameters()]
+            groups.append({"params": learning, "lr": body_rate * stage_rate_decay**depth})
+    new = [parameter for module in model.new_modules() for parameter in module.parameters()]
     groups.append({"params": new, "lr": head_rate})
     return groups
 
 
-def device_and_precision() -> tuple[torch.device, torch.dtype | None]:
-    """Where to train and in which autocast type: bfloat16 where the hardware computes in it, else full precision."""
-    if torch.cuda.is_available():
-        return torch.device("cuda"), torch.bfloat16
+def training_precision(device: torch.device) -> torch.dtype | None:
+    """The autocast type: bfloat16 where the hardware computes in it, else `None` for full precision."""
+    if device.type == "cuda":
+        return torch.bfloat16 if torch.cuda.is_bf16_supported() else None
     capabilities = torch.cpu.get_capabilities()
-    fast_bf16 = capabilities.get("avx512_bf16") or capabilities.get("amx_bf16")
-    return torch.device("cpu"), torch.bfloat16 if fast_bf16 else None
+    return torch.bfloat16 if capabilities.get("avx512_bf16") or capabilities.get("amx_bf16") else None

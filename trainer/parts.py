@@ -3,16 +3,18 @@
 import csv
 import io
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from sklearn.model_selection import train_test_split
 
-from trainer.dataset import hold_out, without_leakage
-from trainer.labels import Sample, Split, list_samples
-from trainer.leakage import look_alike_groups, perceptual_hashes
+from trainer.labels import DatasetError, Sample, Split, list_samples
+from trainer.leakage import PictureGroups, find_picture_groups
 from trainer.recipes import Recipe
 from trainer.runtime.bundle import file_sha256
+from trainer.splits import IndexArray, class_indices, hold_out, without_leakage
 
 
 @dataclass(frozen=True)
@@ -34,40 +36,53 @@ def choose_parts(data: Path, recipe: Recipe, seed: int, limit: int | None = None
         limit: at most this many images of each class, for trials.
 
     Raises:
-        DatasetError: a folder is missing or empty.
+        DatasetError: a folder is missing or empty, an image cannot be read, or too few are left.
     """
     train = list_samples(data, Split.TRAIN)
     if not recipe.leak_filter:
-        train = [train[index] for index in _within_limit(train, limit)]
-        training, held_out = hold_out(train, np.arange(len(train)), recipe.held_out_share, seed)
-        return Parts(training, held_out, f"{len(training)} images to train on, {len(held_out)} held out, leaks left in")
-    val = list_samples(data, Split.VAL)
-    clean = without_leakage(
-        train,
-        perceptual_hashes([sample.image_path for sample in train]),
-        perceptual_hashes([sample.image_path for sample in val]),
-    )
-    taken = _within_limit(clean.kept, limit)
-    kept = [clean.kept[index] for index in taken]
-    groups = look_alike_groups(clean.kept_hashes[taken])
-    training, held_out = hold_out(kept, groups, recipe.held_out_share, seed)
+        return _as_published(train, recipe.held_out_share, seed, limit)
+    pictures = find_picture_groups([*train, *list_samples(data, Split.VAL)])
+    clean = without_leakage(pictures)
+    rows = within_limit(pictures, clean.kept, limit)
+    held_out = hold_out(class_indices(pictures.samples)[rows], pictures.groups[rows], recipe.held_out_share, seed)
+    training, kept_back = samples_at(pictures, rows[~held_out]), samples_at(pictures, rows[held_out])
     return Parts(
         training,
-        held_out,
-        f"{len(training)} images to train on, {len(held_out)} held out; left out: {clean.look_alikes_of_val} "
+        kept_back,
+        f"{len(training)} images to train on, {len(kept_back)} held out; left out: {clean.look_alikes_of_val} "
         f"look-alikes of Val, {clean.duplicates} repeats",
     )
 
 
-def _within_limit(samples: list[Sample], limit: int | None) -> list[int]:
-    """Indices of the first `limit` samples of each class; of all without a limit."""
+def _as_published(train: list[Sample], share: float, seed: int, limit: int | None) -> Parts:
+    """The published division: by class in proportion, look-alikes on both sides."""
+    taken = _first_of_each_class(train, limit)
+    try:
+        training, held_out = train_test_split(taken, test_size=share, stratify=class_indices(taken), random_state=seed)
+    except ValueError as error:  # fewer images of a class than parts
+        raise DatasetError(f"Train cannot be divided: {error}") from error
+    return Parts(training, held_out, f"{len(training)} images to train on, {len(held_out)} held out, leaks left in")
+
+
+def _first_of_each_class(samples: Sequence[Sample], limit: int | None) -> list[Sample]:
     taken: Counter[int] = Counter()
-    indices = []
-    for index, sample in enumerate(samples):
+    kept = []
+    for sample in samples:
         taken[sample.class_index] += 1
         if limit is None or taken[sample.class_index] <= limit:
-            indices.append(index)
-    return indices
+            kept.append(sample)
+    return kept
+
+
+def within_limit(pictures: PictureGroups, rows: IndexArray, limit: int | None) -> IndexArray:
+    """The first `limit` of `rows` of each class; all without a limit."""
+    kept = {id(sample) for sample in _first_of_each_class(samples_at(pictures, rows), limit)}
+    return np.array([row for row in rows.tolist() if id(pictures.samples[row]) in kept], np.int64)
+
+
+def samples_at(pictures: PictureGroups, rows: IndexArray) -> list[Sample]:
+    """The samples of some rows."""
+    return [pictures.samples[row] for row in rows.tolist()]
 
 
 def file_list(samples: list[Sample]) -> bytes:

@@ -22,18 +22,24 @@ class Recipe:
         name: `default` or `seed`.
         size: side of the network input, pixels, a multiple of 32.
         epochs: passes over the training part at most.
-        batch_size: images a step.
-        held_out_share: share of Train kept for calibration or validation, as whole look-alike groups by default.
-        body_rate: peak learning rate of layer4; earlier layers get less.
-        head_rate: peak learning rate of everything new.
-        weight_decay: AdamW's.
+        batch_size: images a step, of all processes together.
+        held_out_share: share of Train kept for calibration or validation.
+        body_rate: learning rate of layer4, of one cycle the highest.
+        head_rate: the same of everything new.
+        stage_rate_decay: each earlier body stage learns this much slower than the one behind it.
+        weight_decay: AdamW's; without it AdamW is Adam.
+        gradient_limit: longest gradient (its norm over all weights), `None` for no limit.
+        dropout: share of the pooled features left out in training.
         label_smoothing: of the class loss.
         frozen_stages: how many of stem, layer1 … layer4 stay as ImageNet left them.
         ema_decay: of the weights that are kept; 0 keeps the last ones.
-        boxes: train the box head.
+        boxes: whether the network has a box head.
+        leak_filter: drop look-alikes of Val and repeats from Train, and hold out whole look-alike groups.
+        balanced: draw rare classes more often; else every image once an epoch.
         schedule: of the learning rate; `plateau` also stops early (`trainer.early_stopper`).
+        plateau_patience: epochs without a lower validation loss before the rate is lowered.
+        plateau_factor: what the rate is then multiplied with.
         augmentation: how far images are varied.
-        leak_filter: drop look-alikes of Val and repeats from Train.
     """
 
     name: str
@@ -43,13 +49,19 @@ class Recipe:
     held_out_share: float = 0.06
     body_rate: float = 4e-4
     head_rate: float = 2e-3
+    stage_rate_decay: float = 0.6
     weight_decay: float = 0.02
+    gradient_limit: float | None = 5.0
+    dropout: float = 0.2
     label_smoothing: float = 0.05
     frozen_stages: int = 2
     ema_decay: float = 0.995
     boxes: bool = True
     leak_filter: bool = True
+    balanced: bool = True
     schedule: Schedule = Schedule.ONE_CYCLE
+    plateau_patience: int = 3
+    plateau_factor: float = 0.5
     augmentation: Augmentation = field(default_factory=Augmentation)
 
     def as_json(self) -> dict[str, object]:
@@ -64,15 +76,20 @@ SEED = replace(
     size=224,
     epochs=100,
     held_out_share=0.2,
-    body_rate=1e-4,
-    head_rate=1e-4,
+    body_rate=1e-3,
+    head_rate=1e-3,
+    stage_rate_decay=1.0,
     weight_decay=0.0,
+    gradient_limit=None,
+    dropout=0.0,
     label_smoothing=0.0,
     frozen_stages=0,
     ema_decay=0.0,
     boxes=False,
     leak_filter=False,
+    balanced=False,
     schedule=Schedule.PLATEAU,
-    augmentation=Augmentation(max_rotation_degrees=10.0, scale_range=(1.0, 1.0), max_shift=0.0, brightness=False),
+    augmentation=Augmentation(max_rotation_degrees=30.0, scale_range=(1.0, 1.0), max_shift=0.0, brightness=False),
 )
+"""The published notebook, number by number (docs/training.md says where it was read and what differs)."""
 RECIPES = {recipe.name: recipe for recipe in (DEFAULT, SEED)}

@@ -2,11 +2,10 @@
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 
-from trainer.dataset import BrainTumorDataset, BrainTumorTestDataset, collate, hold_out
+from trainer.dataset import BrainTumorDataset, BrainTumorTestDataset
 from trainer.labels import DatasetError, Split, list_samples
 from trainer.runtime.records import CLASSES, TumorClass
 
@@ -27,9 +26,10 @@ def test_boxes_are_in_network_pixels_and_on_the_lesion(data: Path) -> None:
 
 def test_a_batch_stacks_images_and_lists_targets(data: Path) -> None:
     dataset = BrainTumorTestDataset(list_samples(data, Split.VAL)[:3], 64)
-    batch = collate([dataset[index] for index in range(3)])
+    batch = dataset.batch(torch.tensor([2, 0, 2]))
     assert batch.images.shape == (3, 1, 64, 64)
-    assert len(batch.targets) == 3
+    assert torch.equal(batch.images[1], dataset[0][0])
+    assert [target is dataset[index][1] for target, index in zip(batch.targets, (2, 0, 2), strict=True)] == [True] * 3
 
 
 def test_rare_classes_are_drawn_more_often(data: Path) -> None:
@@ -45,13 +45,3 @@ def test_a_broken_image_is_named(data: Path, tmp_path: Path) -> None:
     broken.write_bytes(b"no image")
     with pytest.raises(DatasetError, match=r"broken\.jpg cannot be read"):
         BrainTumorTestDataset([type(sample)(**{**vars(sample), "image_path": broken})], 64)
-
-
-def test_whole_groups_are_held_out_in_every_class(data: Path) -> None:
-    samples = list_samples(data, Split.TRAIN)
-    groups = np.arange(len(samples)) // 2
-    rest, held_out = hold_out(samples, groups, 0.25, seed=1)
-    index_of = {sample.name: index for index, sample in enumerate(samples)}
-    assert not {groups[index_of[s.name]] for s in rest} & {groups[index_of[s.name]] for s in held_out}
-    assert {s.class_index for s in held_out} == {0, 1, 2, 3}
-    assert 10 <= len(held_out) <= 18

@@ -5,7 +5,11 @@ from trainer.early_stopper import EarlyStopper
 
 def stops_at(losses: list[float], patience: int, min_delta: float = 0.001) -> int | None:
     stopper = EarlyStopper(patience, min_delta)
-    return next((epoch for epoch, loss in enumerate(losses, start=1) if stopper.should_stop(loss)), None)
+    for epoch, loss in enumerate(losses, start=1):
+        stopper.take(loss)
+        if stopper.is_over:
+            return epoch
+    return None
 
 
 def test_it_counts_epochs_without_gain_in_a_row() -> None:

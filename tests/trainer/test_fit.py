@@ -1,15 +1,26 @@
 """The command line of training, on the small data set."""
 
 import csv
+import errno
 import hashlib
 import json
+import os
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file
 
-from trainer import fit
+from trainer import export, fit
+from trainer.losses import LossParts
+from trainer.run import TrainingRun
 from trainer.run_folder import start_weights
+from trainer.runtime.network import BrainTumorClassifier
+from trainer.runtime.predictor import EngineName, load_predictor
+from trainer.runtime.records import CLASSES
 
 
 def tiny(data: Path) -> list[str]:
@@ -33,11 +44,137 @@ def test_the_run_folder_says_what_the_run_was(run_folder: Path) -> None:
     assert (run_folder / "held-out-files.csv").read_text().startswith("name,sha256\n")
 
 
-def test_the_published_recipe(data: Path, tmp_path: Path) -> None:
-    arguments = ["--data", str(data), "--recipe", "seed", "--scratch", "--size", "64", "--epochs", "1",
-                 "--batch-size", "8", "--limit", "5", "--run", str(tmp_path / "run")]  # fmt: skip
+@pytest.fixture(scope="module")
+def seed_run(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The published recipe on 64 images, everything as its one command does it."""
+    folder = tmp_path_factory.mktemp("seed") / "run"
+    arguments = ["--data", str(data), "--recipe", "seed", "--scratch", "--size", "64", "--epochs", "3",
+                 "--batch-size", "8", "--limit", "16", "--run", str(folder)]  # fmt: skip
     assert fit.main(arguments) == 0
-    assert json.loads((tmp_path / "run" / "recipe.json").read_text())["boxes"] is False
+    return folder
+
+
+class TestPublishedRecipe:
+    def test_its_numbers(self, seed_run: Path) -> None:
+        recipe = json.loads((seed_run / "recipe.json").read_text())
+        wanted = {
+            "body_rate": 1e-3, "head_rate": 1e-3, "stage_rate_decay": 1.0, "weight_decay": 0.0, "schedule": "plateau",
+            "plateau_patience": 3, "plateau_factor": 0.5, "held_out_share": 0.2, "boxes": False, "balanced": False,
+            "frozen_stages": 0, "ema_decay": 0.0, "label_smoothing": 0.0, "dropout": 0.0, "gradient_limit": None,
+        }  # fmt: skip
+        assert {name: recipe[name] for name in wanted} == wanted
+        assert recipe["augmentation"] == {
+            "max_rotation_degrees": 30.0, "scale_range": [1.0, 1.0], "max_shift": 0.0, "brightness": False,
+        }  # fmt: skip
+
+    def test_train_is_divided_by_class_and_nothing_left_out(self, seed_run: Path) -> None:
+        parts = []
+        for name in ("training-files.csv", "held-out-files.csv"):
+            with (seed_run / name).open(newline="") as file:
+                parts.append([row["name"] for row in csv.DictReader(file)])
+        assert [len(part) for part in parts] == [51, 13]
+        assert {name.split("/")[0] for name in parts[1]} == set(CLASSES)
+        assert not set(parts[0]) & set(parts[1])
+
+    def test_loss_and_accuracy_of_both_parts_every_epoch(self, seed_run: Path) -> None:
+        with (seed_run / "history.csv").open() as file:
+            rows = list(csv.DictReader(file))
+        assert [float(row["epoch"]) for row in rows] == [1, 2, 3]
+        for row in rows:
+            for part in ("train", "validation"):
+                assert float(row[f"{part}_loss"]) > 0
+                assert 0 <= float(row[f"{part}_accuracy"]) <= 1
+
+    def test_it_is_tested_on_val(self, seed_run: Path) -> None:
+        tested = json.loads((seed_run / "test.json").read_text())
+        assert (tested["epochs"], tested["images"], tested["look_alikes_left_out_of_training"]) == (3, 16, False)
+        assert tested["test_loss"] > 0
+        assert tested["test_accuracy"] * 16 == pytest.approx(round(tested["test_accuracy"] * 16))
+        low, high = tested["test_accuracy_ci95"]
+        assert low <= tested["test_accuracy"] <= high
+
+    def test_its_pictures_and_its_model(self, seed_run: Path) -> None:
+        for name in ("curves.png", "training-samples.png", "test-samples.png"):
+            with Image.open(seed_run / name) as picture:
+                assert min(picture.size) > 300
+        assert not any(name.startswith(("head.", "pyramid.")) for name in load_file(seed_run / "model.safetensors"))
+
+    def test_it_can_be_exported_and_run(self, seed_run: Path, data: Path, tmp_path: Path) -> None:
+        model = export.export(seed_run, data, tmp_path / "published")
+        for engine in (EngineName.OPENVINO, EngineName.TORCH):
+            reading = load_predictor(model, engine).predict([np.full((80, 60), 90, np.uint8)])[0]
+            assert reading.boxes == ()
+            assert sum(reading.probabilities) == pytest.approx(1)
+
+
+def test_the_published_split_with_our_recipe_leaves_the_leak_in(data: Path, tmp_path: Path) -> None:
+    assert fit.main([*tiny(data), "--published-split", "--run", str(tmp_path / "run")]) == 0
+    assert "Glioma/images/leak.png" in "".join(
+        (tmp_path / "run" / name).read_text() for name in ("training-files.csv", "held-out-files.csv")
+    )
+    assert json.loads((tmp_path / "run" / "recipe.json").read_text())["leak_filter"] is False
+
+
+class TestTrouble:
+    """What stops a training run is one sentence, never a traceback."""
+
+    def error_of(self, data: Path, run: Path, capsys: pytest.CaptureFixture[str]) -> str:
+        assert fit.main([*tiny(data), "--run", str(run)]) == 2
+        return capsys.readouterr().err.splitlines()[-1]
+
+    @pytest.mark.parametrize("error", [torch.OutOfMemoryError("CUDA out of memory."), MemoryError()])
+    def test_full_memory(
+        self, error: BaseException, data: Path, tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+    ) -> None:  # fmt: skip
+        def full(*_: object) -> None:
+            raise error
+
+        monkeypatch.setattr(BrainTumorClassifier, "forward", full)
+        assert "the memory is full: take a smaller --batch-size or --size" in self.error_of(data, tmp_path, capsys)
+
+    def test_full_memory_of_a_cpu(
+        self, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        monkeypatch.setattr(BrainTumorClassifier, "forward", lambda *_: torch.empty(1 << 60))
+        assert "the memory is full" in self.error_of(data, tmp_path, capsys)
+
+    def test_full_disk(
+        self, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        def full(*_: object) -> None:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "history.csv")
+
+        monkeypatch.setattr(TrainingRun, "_write_files", full)
+        error = self.error_of(data, tmp_path, capsys)
+        assert error == "trainer.fit: No space left on device (history.csv): the same command goes on."
+
+    def test_a_loss_that_is_not_finite(
+        self, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        monkeypatch.setattr(LossParts, "total", lambda parts: parts.classification * float("nan"))
+        error = self.error_of(data, tmp_path, capsys)
+        assert "the loss became nan in epoch 1/2: start again with lower learning rates (--rate-scale 0.3)" in error
+
+    def test_an_unreadable_image(self, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        damaged = shutil.copytree(data, tmp_path / "data")
+        (damaged / "Train" / "Glioma" / "images" / "scan (5).png").write_bytes(b"no image")
+        error = self.error_of(damaged, tmp_path / "run", capsys)
+        assert "scan (5).png cannot be read" in error
+        assert "repair or remove it" in error
+
+    def test_a_split_named_instead_of_its_parent(
+        self, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        assert "--data must name a folder holding Train/ and Val/" in self.error_of(data / "Train", tmp_path, capsys)
+
+    def test_a_bug_is_not_dressed_up(self, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        def broken(*_: object) -> None:
+            raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
+
+        monkeypatch.setattr(BrainTumorClassifier, "forward", broken)
+        with pytest.raises(RuntimeError, match="mat1 and mat2"):
+            fit.main([*tiny(data), "--run", str(tmp_path)])
 
 
 def test_a_finished_run_is_left_as_it_is(data: Path, run_folder: Path) -> None:

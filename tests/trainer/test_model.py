@@ -11,7 +11,7 @@ from trainer.labels import DatasetError
 from trainer.model import freeze, load_imagenet, parameter_groups, set_training_mode
 from trainer.runtime import network
 from trainer.runtime.boxes import locations
-from trainer.runtime.network import BrainTumorClassifier
+from trainer.runtime.network import NO_LESION_LOGIT, BrainTumorClassifier
 
 
 @pytest.mark.parametrize("size", [64, 96])
@@ -59,5 +59,17 @@ def test_frozen_stages_neither_learn_nor_count() -> None:
 
 
 def test_earlier_stages_learn_slower_and_everything_new_fastest() -> None:
-    rates = [float(str(group["lr"])) for group in parameter_groups(BrainTumorClassifier(), 1e-3, 5e-3)]
+    rates = [float(str(group["lr"])) for group in parameter_groups(BrainTumorClassifier(), 1e-3, 5e-3, 0.6)]
     assert rates == pytest.approx([1e-3, 6e-4, 3.6e-4, 2.16e-4, 1.296e-4, 5e-3])
+
+
+def test_without_boxes_there_is_nothing_but_the_published_classifier() -> None:
+    model = BrainTumorClassifier(boxes=False).eval()
+    assert {name.split(".")[0] for name in model.state_dict()} == {
+        "stem", "layer1", "layer2", "layer3", "layer4", "classifier",
+    }  # fmt: skip
+    images = torch.rand(2, 1, 64, 64)
+    with torch.inference_mode():
+        ours, with_boxes = model(images), BrainTumorClassifier().eval()(images)
+    assert [tensor.shape for tensor in ours] == [tensor.shape for tensor in with_boxes]
+    assert ours.box_logits.max() == NO_LESION_LOGIT

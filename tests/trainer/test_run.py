@@ -11,6 +11,7 @@ from trainer.dataset import BrainTumorDataset, BrainTumorTestDataset
 from trainer.labels import Split, list_samples
 from trainer.loop import TrainingError
 from trainer.model import BrainTumorClassifier
+from trainer.parallel import Processes
 from trainer.recipes import DEFAULT, SEED, Recipe
 from trainer.run import TrainingRun
 
@@ -28,6 +29,7 @@ def make_run(folder: Path, data: Path, recipe: Recipe = RECIPE) -> TrainingRun:
         BrainTumorDataset(samples, 96),
         BrainTumorTestDataset(samples[::3], 64),
         7,
+        Processes(),
     )
 
 
@@ -66,6 +68,45 @@ def test_too_few_steps_for_one_cycle(tmp_path: Path, data: Path) -> None:
 def test_fewer_images_than_a_batch(tmp_path: Path, data: Path) -> None:
     with pytest.raises(TrainingError, match="fewer than one batch of 99"):
         make_run(tmp_path, data, replace(RECIPE, batch_size=99))
+
+
+def test_a_batch_that_cannot_be_divided(tmp_path: Path, data: Path) -> None:
+    samples = list_samples(data, Split.VAL)
+    parts = BrainTumorDataset(samples, 96), BrainTumorTestDataset(samples, 64)
+    with pytest.raises(TrainingError, match="A batch of 4 cannot be divided among 3 processes"):
+        TrainingRun(tmp_path, RECIPE, BrainTumorClassifier(), *parts, 7, Processes(count=3))
+
+
+def test_the_early_stopper_ends_a_run_for_good(tmp_path: Path, data: Path) -> None:
+    recipe = replace(SEED, size=64, epochs=9, batch_size=4)
+    run = make_run(tmp_path, data, recipe)
+    run.stopper.patience, run.stopper.min_delta = 2, 1e9  # no epoch is a gain
+    run.fit(lambda _: None)
+    assert run.progress.epochs_done == 3
+    again = make_run(tmp_path, data, recipe)
+    again.stopper.patience = 2
+    again.resume()
+    assert again.is_over
+    again.fit(lambda _: pytest.fail("a finished run went on"))
+
+
+def test_out_of_time_leaves_a_run_to_go_on_with(tmp_path: Path, data: Path) -> None:
+    run = make_run(tmp_path, data)
+    run.fit(lambda _: None, seconds=0)
+    assert (run.progress.epochs_done, run.is_over) == (1, False)
+    resumed = make_run(tmp_path, data)
+    resumed.resume()
+    resumed.fit(lambda _: None)
+    assert resumed.is_over
+
+
+def test_the_same_seed_gives_the_same_run(tmp_path: Path, data: Path) -> None:
+    histories = []
+    for name in ("one", "two"):
+        run = make_run(tmp_path / name, data)
+        run.fit(lambda _: None)
+        histories.append((tmp_path / name / "history.csv").read_bytes())
+    assert histories[0] == histories[1]
 
 
 def test_a_loss_that_is_not_finite_stops_the_run(tmp_path: Path, data: Path) -> None:
