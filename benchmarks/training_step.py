@@ -15,12 +15,13 @@ from rich.console import Console
 from rich.table import Table
 
 from trainer.augment import augment
-from trainer.dataset import Batch, Target
+from trainer.dataset import Batch
 from trainer.losses import BoxAssigner, losses
 from trainer.model import freeze, parameter_groups, set_training_mode
 from trainer.parallel import Processes
 from trainer.recipes import RECIPES, Recipe
 from trainer.runtime.network import BrainTumorClassifier
+from trainer.targets import Target, Targets
 
 WARM_UP_STEPS = 2
 
@@ -50,7 +51,7 @@ def made_up_batch(recipe: Recipe, device: torch.device) -> Batch:
     size = recipe.size
     images = generator.integers(0, 255, (recipe.batch_size, 1, size, size), dtype=np.uint8)
     box = torch.tensor([[size * 0.3, size * 0.3, size * 0.5, size * 0.6]])
-    targets = [Target(0, box, torch.zeros(1, dtype=torch.int64), complete=True)] * recipe.batch_size
+    targets = Targets.of([Target(0, box, torch.zeros(1, dtype=torch.int64), complete=True)] * recipe.batch_size)
     return Batch(torch.from_numpy(images), targets).to(device)
 
 

@@ -12,7 +12,8 @@ from torch import Tensor
 from torch.nn import functional
 from torchvision.transforms.v2.functional import gaussian_blur
 
-from trainer.dataset import Batch, Target
+from trainer.dataset import Batch
+from trainer.targets import NO_BOX, Targets
 
 GAMMA_RANGE = (0.6, 1.6)
 INVERSION_SHARE = 0.12
@@ -53,7 +54,9 @@ def random_tone_curve(images: Tensor) -> Tensor:
     """Map brightness through a random monotone curve with 8 knots, one an image; images `(n, 1, h, w)` in 0..1."""
     count, knots = len(images), 8
     steps = torch.rand(count, knots, device=images.device) + 0.15
-    curve = torch.cat([torch.zeros(count, 1, device=images.device), steps.cumsum(1) / steps.sum(1, keepdim=True)], 1)
+    # a product instead of cumsum, which sums in any order on a GPU and would make two runs of one seed differ
+    heights = steps @ torch.ones(knots, knots, device=images.device).triu()
+    curve = torch.cat([torch.zeros(count, 1, device=images.device), heights / steps.sum(1, keepdim=True)], 1)
     position = images.flatten(1) * knots
     lower = position.floor().clamp(max=knots - 1).long()
     left, right = curve.gather(1, lower), curve.gather(1, lower + 1)
@@ -90,27 +93,35 @@ def _random_affine(count: int, how: Augmentation, device: torch.device) -> Tenso
 
 
 def move_boxes(xyxy: Tensor, output_to_input: Tensor, size: int) -> tuple[Tensor, Tensor]:
-    """Carry boxes `(n, 4)` in pixels along with an image warped by `output_to_input` `(2, 3)`.
+    """Carry boxes `(n, m, 4)` in pixels along with `n` images warped by `output_to_input` `(n, 2, 3)`.
 
     A lesion is nearer to an ellipse than to a rectangle, so the new box is that of the turned inscribed ellipse; the
     corners' hull would grow with every turn.
 
     Returns:
-        The boxes clipped to the image, and which of them `(n,)` still show enough to be learnt from.
+        The boxes clipped to the image, and which of them `(n, m)` still show enough to be learnt from.
     """
-    linear = torch.linalg.inv(output_to_input[:, :2])
-    centre = (xyxy[:, :2] + xyxy[:, 2:]) / size - 1
-    half = (xyxy[:, 2:] - xyxy[:, :2]) / size
-    new_centre = (centre - output_to_input[:, 2]) @ linear.T
-    new_half = ((half[:, None, :] * linear[None]) ** 2).sum(2).sqrt()
-    moved = (torch.cat([new_centre - new_half, new_centre + new_half], 1) + 1) * (size / 2)
+    linear = torch.linalg.inv(output_to_input[:, :, :2])  # (n, 2, 2)
+    centre = (xyxy[..., :2] + xyxy[..., 2:]) / size - 1
+    half = (xyxy[..., 2:] - xyxy[..., :2]) / size
+    new_centre = (centre - output_to_input[:, None, :, 2]) @ linear.mT
+    new_half = (half**2 @ (linear**2).mT).sqrt()
+    moved = (torch.cat([new_centre - new_half, new_centre + new_half], -1) + 1) * (size / 2)
     clipped = moved.clamp(0, size)
-    area = (moved[:, 2:] - moved[:, :2]).prod(1)
-    visible = (clipped[:, 2:] - clipped[:, :2]).prod(1) / area.clamp(min=1e-6)
+    area = (moved[..., 2:] - moved[..., :2]).prod(-1)
+    visible = (clipped[..., 2:] - clipped[..., :2]).prod(-1) / area.clamp(min=1e-6)
     return clipped, visible >= SMALLEST_VISIBLE_SHARE
 
 
-def augment(batch: Batch, size: int, how: Augmentation) -> tuple[Tensor, list[Target]]:
+def move_targets(targets: Targets, scale: float, output_to_input: Tensor, size: int) -> Targets:
+    """Targets of images scaled to `size` and then warped; one whose box is hidden now is not complete."""
+    moved, visible = move_boxes(targets.xyxy * scale, output_to_input, size)
+    hidden = targets.are_boxes & ~visible
+    channels = torch.where(visible, targets.channels, NO_BOX)
+    return Targets(targets.class_indices, moved, channels, targets.complete & ~hidden.any(1))
+
+
+def augment(batch: Batch, size: int, how: Augmentation) -> tuple[Tensor, Targets]:
     """Vary a batch and bring it to `size`; returns images `(n, 1, size, size)` float in 0..1 and moved targets."""
     images = batch.images.float() / 255.0
     source_size = images.shape[-1]
@@ -119,16 +130,5 @@ def augment(batch: Batch, size: int, how: Augmentation) -> tuple[Tensor, list[Ta
     affine = _random_affine(len(images), how, images.device)
     grid = functional.affine_grid(affine, list(images.shape), align_corners=False)
     images = functional.grid_sample(images, grid, padding_mode="zeros", align_corners=False)
-    targets = []
-    for target, matrix in zip(batch.targets, affine, strict=True):
-        xyxy, visible = move_boxes(target.xyxy * (size / source_size), matrix, size)
-        lesion_hidden = bool((~visible).any())
-        targets.append(
-            Target(
-                target.class_index,
-                xyxy[visible],
-                target.channels[visible],
-                target.complete and not lesion_hidden,
-            )
-        )
+    targets = move_targets(batch.targets, size / source_size, affine, size)
     return vary_brightness(images) if how.brightness else images, targets

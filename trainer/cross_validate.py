@@ -11,6 +11,7 @@ import csv
 import json
 import logging
 import sys
+import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -96,9 +97,9 @@ def predictor_of(run: TrainingRun) -> Predictor:
 
 
 def train_fold(
-    number: int, fold: Fold, pictures: PictureGroups, recipe: Recipe, arguments: argparse.Namespace
+    number: int, fold: Fold, pictures: PictureGroups, recipe: Recipe, arguments: argparse.Namespace, deadline: float
 ) -> TrainingRun:
-    """Train one fold, or go on with it.
+    """Train one fold, or go on with it, until `deadline` (of `time.monotonic`, seconds).
 
     Raises:
         DatasetError, TrainingError: as `trainer.fit`.
@@ -107,7 +108,7 @@ def train_fold(
     logger.info("fold %d of %d: %d to train on, %d to calibrate on, %d to test on",
                 number, arguments.folds, len(fold.training), len(fold.held_out), len(fold.test))  # fmt: skip
     run = prepare_run(arguments.out / f"fold-{number}", recipe, parts, arguments, Processes())
-    run.fit(log_row, 60 * arguments.minutes if arguments.minutes else float("inf"))
+    run.fit(log_row, deadline - time.monotonic())
     if not run.is_over:
         raise TrainingError(f"no time for the rest of fold {number}; the same command goes on with it.")
     return run
@@ -139,9 +140,10 @@ def cross_validate(arguments: argparse.Namespace) -> CrossValidation:
     pictures = find_picture_groups(samples)
     rows = unique_rows(pictures, arguments.limit)
     folds = list(grouped_folds(pictures, rows, arguments.folds, recipe.held_out_share, arguments.seed))
+    deadline = time.monotonic() + 60 * arguments.minutes if arguments.minutes else float("inf")
     answered: list[list[Answered]] = []
     for number, fold in enumerate(folds, start=1):
-        run = train_fold(number, fold, pictures, recipe, arguments)
+        run = train_fold(number, fold, pictures, recipe, arguments, deadline)
         answered.append(answer_fold(run, fold, pictures))
     _, group_sizes = np.unique(pictures.groups[rows], return_counts=True)
     protocol = Protocol(

@@ -1,7 +1,7 @@
 """Train and Val as torch data sets."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -14,27 +14,7 @@ from torch.utils.data import Dataset
 
 from trainer.labels import DatasetError, Sample, lesions_of
 from trainer.runtime.preprocess import letterbox
-
-
-@dataclass(frozen=True)
-class Target:
-    """What one image teaches.
-
-    Attributes:
-        class_index: index into `CLASSES` (the folder).
-        xyxy: `(n, 4)` float32 boxes in network pixels.
-        channels: `(n,)` int64 box channel (`LESION_CLASSES`, then gland).
-        complete: False when an unmarked tumour is in the picture: the box loss skips it.
-    """
-
-    class_index: int
-    xyxy: Tensor
-    channels: Tensor
-    complete: bool
-
-    def to(self, device: torch.device) -> "Target":
-        """The same on another device."""
-        return replace(self, xyxy=self.xyxy.to(device), channels=self.channels.to(device))
+from trainer.targets import Target, Targets
 
 
 @dataclass(frozen=True)
@@ -42,11 +22,11 @@ class Batch:
     """Images `(n, 1, size, size)` uint8 and their targets."""
 
     images: Tensor
-    targets: list[Target]
+    targets: Targets
 
     def to(self, device: torch.device) -> "Batch":
         """The same on another device."""
-        return Batch(self.images.to(device), [target.to(device) for target in self.targets])
+        return Batch(self.images.to(device), self.targets.to(device))
 
 
 def _load(sample: Sample, size: int) -> tuple[Tensor, Target]:
@@ -74,7 +54,7 @@ class BrainTumorTestDataset(Dataset[tuple[Tensor, Target]]):
         samples: the images' records.
         size: side of the square they are fitted into, pixels.
         images: `(n, 1, size, size)` uint8.
-        targets: one an image.
+        targets: theirs, boxes in pixels of that square.
     """
 
     def __init__(self, samples: Sequence[Sample], size: int) -> None:
@@ -83,21 +63,21 @@ class BrainTumorTestDataset(Dataset[tuple[Tensor, Target]]):
         title = f"reading {len(self.samples)} images"
         loaded = [_load(sample, size) for sample in track(self.samples, title, console=Console(stderr=True))]
         self.images = torch.stack([image for image, _ in loaded])
-        self.targets = [target for _, target in loaded]
+        self.targets = Targets.of([target for _, target in loaded])
 
     def __len__(self) -> int:
         return len(self.samples)
 
     def __getitem__(self, index: int) -> tuple[Tensor, Target]:
-        return self.images[index], self.targets[index]
+        return self.images[index], self.targets.one(index)
 
     def batch(self, indices: Tensor) -> Batch:
         """The images and targets of `indices` `(n,)`, on the device the images are kept on."""
-        return Batch(self.images[indices.to(self.images.device)], [self.targets[index] for index in indices.tolist()])
+        return Batch(self.images[indices.to(self.images.device)], self.targets.select(indices))
 
     def keep_on(self, device: torch.device) -> None:
-        """Move all images into the memory of `device`."""
-        self.images = self.images.to(device)
+        """Move all images and targets into the memory of `device`."""
+        self.images, self.targets = self.images.to(device), self.targets.to(device)
 
     @property
     def class_indices(self) -> npt.NDArray[np.int64]:

@@ -6,8 +6,8 @@ from pathlib import Path
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
-from trainer.dataset import BrainTumorTestDataset
-from trainer.runtime.records import CLASSES, GLAND_CHANNEL
+from trainer.labels import Sample
+from trainer.readings import read_grey
 
 mpl.use("agg")
 
@@ -28,19 +28,25 @@ def draw_curves(history: Sequence[dict[str, float]], path: Path) -> None:
     figure.savefig(path, dpi=110)
 
 
-def draw_samples(dataset: BrainTumorTestDataset, path: Path, count: int = 24, columns: int = 6) -> None:
-    """A grid of `count` images from all over the data set with the boxes of their labels, as a PNG; glands dashed."""
-    indices = range(0, len(dataset), max(1, len(dataset) // count))[:count]
-    rows = -(-len(indices) // columns)
+def draw_samples(samples: Sequence[Sample], path: Path, count: int = 24, columns: int = 6) -> None:
+    """A grid of `count` images from all over a part, as a PNG, with every box of their label files.
+
+    Colours are the lines' classes; a line of another class than the image's (a normal gland) is dashed.
+    """
+    chosen = samples[:: max(1, len(samples) // count)][:count]
+    rows = -(-len(chosen) // columns)
     figure = Figure(figsize=(columns * 1.7, rows * 1.9), layout="constrained")
     for axes in figure.subplots(rows, columns, squeeze=False).flat:
         axes.axis("off")
-    for axes, index in zip(figure.axes, indices, strict=False):
-        image, target = dataset[index]
-        axes.imshow(image[0].numpy(), cmap="gray", vmin=0, vmax=255)
-        axes.set_title(CLASSES[target.class_index], fontsize=8)
-        for xyxy, channel in zip(target.xyxy.tolist(), target.channels.tolist(), strict=True):
-            style = "--" if channel == GLAND_CHANNEL else "-"
-            x1, y1, x2, y2 = xyxy
-            axes.plot([x1, x2, x2, x1, x1], [y1, y1, y2, y2, y1], style, color=BOX_COLOURS[channel], linewidth=1.2)
+    for axes, sample in zip(figure.axes, chosen, strict=False):
+        image = read_grey(sample.image_path)
+        height, width = image.shape
+        axes.imshow(image, cmap="gray", vmin=0, vmax=255)
+        axes.set_title(sample.tumor_class, fontsize=8)
+        for line in sample.lines:
+            style = "-" if line.class_index == sample.class_index else "--"
+            x1, y1, x2, y2 = line.xyxy()
+            xs, ys = [x1 * width, x2 * width], [y1 * height, y2 * height]
+            outline = [xs[0], xs[1], xs[1], xs[0], xs[0]], [ys[0], ys[0], ys[1], ys[1], ys[0]]
+            axes.plot(*outline, style, color=BOX_COLOURS[line.class_index], linewidth=1.2)
     figure.savefig(path, dpi=110)

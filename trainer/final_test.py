@@ -36,5 +36,5 @@ def test_on_val(run: TrainingRun, samples: list[Sample]) -> dict[str, object]:
     }
     if run.processes.is_first:
         (run.folder / TEST).write_text(json.dumps(found, indent=2) + "\n")
-        draw_samples(dataset, run.folder / TEST_SAMPLES)
+        draw_samples(samples, run.folder / TEST_SAMPLES)
     return found

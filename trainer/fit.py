@@ -139,7 +139,7 @@ def prepare_run(
         run.resume()
     elif processes.is_first:
         write_records(folder, records, start_weights(arguments.weights, arguments.scratch))
-        draw_samples(training, folder / "training-samples.png")
+        draw_samples(parts.training, folder / "training-samples.png")
     processes.wait()
     return run
 

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import astuple, dataclass, fields
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -10,51 +10,43 @@ from torch.optim import Optimizer
 
 from trainer.augment import augment
 from trainer.batches import Batches
-from trainer.dataset import Target
 from trainer.losses import BoxAssigner, LossParts, losses
 from trainer.parallel import Processes
 from trainer.progress import image_bar
 from trainer.recipes import Recipe
 from trainer.runtime.network import NetworkTensors
+from trainer.targets import Targets
 
 
 class TrainingError(Exception):
     """Training cannot go on; the message says why and what to do."""
 
 
-@dataclass
+COLUMNS = ("loss", "classification", "focal", "box", "centreness", "accuracy")
+"""Of `history.csv`, each with a prefix; order of `RunningMean.sums`."""
+
+
 class RunningMean:
-    """Means of losses and accuracy over an epoch, weighted by images."""
+    """Means of losses and accuracy over an epoch, weighted by images; summed where the network runs, read at its end.
 
-    loss: float = 0.0
-    classification: float = 0.0
-    focal: float = 0.0
-    box: float = 0.0
-    centreness: float = 0.0
-    correct: float = 0.0
-    images: int = 0
+    Attributes:
+        sums: `(7,)` float64 of `COLUMNS`, then the number of images.
+    """
 
-    def add(self, parts: LossParts, total: Tensor, output: NetworkTensors, targets: list[Target]) -> None:
+    def __init__(self, device: torch.device) -> None:
+        self.sums = torch.zeros(len(COLUMNS) + 1, dtype=torch.float64, device=device)
+
+    def add(self, parts: LossParts, total: Tensor, output: NetworkTensors, targets: Targets) -> None:
         """Take one batch into account."""
-        count = len(targets)
-        self.loss += total.item() * count
-        for part in fields(parts):
-            setattr(self, part.name, getattr(self, part.name) + getattr(parts, part.name).item() * count)
-        wanted = torch.tensor([target.class_index for target in targets], device=output.class_logits.device)
-        self.correct += (output.class_logits.argmax(1) == wanted).sum().item()
-        self.images += count
+        right = (output.class_logits.argmax(1) == targets.class_indices).double().mean()
+        losses_of_batch = (total, parts.classification, parts.focal, parts.box, parts.centreness)
+        means = [value.detach().double() for value in losses_of_batch]
+        self.sums += torch.stack([*means, right, torch.ones_like(right)]) * len(targets)
 
-    def of_all(self, processes: Processes) -> "RunningMean":
-        """The mean over what every process has seen."""
-        sums = processes.sum(torch.tensor(astuple(self), dtype=torch.float64, device=processes.device))
-        loss, classification, focal, box, centreness, correct, images = sums.tolist()
-        return RunningMean(loss, classification, focal, box, centreness, correct, int(images))
-
-    def row(self, prefix: str) -> dict[str, float]:
-        """Columns of `history.csv`."""
-        names = ("loss", "classification", "focal", "box", "centreness")
-        row = {f"{prefix}_{name}": getattr(self, name) / self.images for name in names}
-        return row | {f"{prefix}_accuracy": self.correct / self.images}
+    def row(self, prefix: str, processes: Processes) -> dict[str, float]:
+        """The columns of `history.csv`, over what every process has seen."""
+        *sums, images = processes.sum(self.sums.clone()).tolist()
+        return {f"{prefix}_{name}": value / images for name, value in zip(COLUMNS, sums, strict=True)}
 
 
 @dataclass(frozen=True)
@@ -93,13 +85,16 @@ def train_one_epoch(
     context: Context,
     after_step: Callable[[], None],
     title: str,
-) -> RunningMean:
+) -> dict[str, float]:
     """Train on every batch once; `after_step` moves schedule and averages.
+
+    Returns:
+        The `train_` columns of `history.csv`.
 
     Raises:
         TrainingError: the loss is not finite.
     """
-    recipe, mean = context.recipe, RunningMean()
+    recipe, mean = context.recipe, RunningMean(context.device)
     with image_bar(title, len(batches.order), shown=context.processes.is_first) as advance:
         for batch in batches:
             images, targets = augment(batch.to(context.device), recipe.size, recipe.augmentation)
@@ -120,18 +115,18 @@ def train_one_epoch(
             after_step()
             mean.add(parts, total, output, targets)
             advance(len(targets))
-    return mean.of_all(context.processes)
+    return mean.row("train", context.processes)
 
 
 @torch.inference_mode()
-def validate(network: nn.Module, batches: Batches, context: Context) -> RunningMean:
-    """Losses and accuracy on images as they are."""
+def validate(network: nn.Module, batches: Batches, context: Context) -> dict[str, float]:
+    """Losses and accuracy on images as they are: the `validation_` columns of `history.csv`."""
     network.eval()
-    mean = RunningMean()
+    mean = RunningMean(context.device)
     for batch in batches:
         on_device = batch.to(context.device)
         with context.autocast():
             output = network(context.to_device(on_device.images.float() / 255.0))
         parts = losses(output, on_device.targets, context.assigner, 0.0)
         mean.add(parts, parts.total(), output, on_device.targets)
-    return mean.of_all(context.processes)
+    return mean.row("validation", context.processes)

@@ -7,10 +7,10 @@ from torch import Tensor
 from torch.nn import functional
 from torchvision.ops import generalized_box_iou_loss, sigmoid_focal_loss
 
-from trainer.dataset import Target
 from trainer.runtime.boxes import LEVEL_STRIDES, locations
 from trainer.runtime.network import NetworkTensors
 from trainer.runtime.records import BOX_CHANNELS
+from trainer.targets import NO_BOX, Targets
 
 LEVEL_REACH = ((0.0, 32.0), (24.0, 72.0), (56.0, float("inf")))
 """Largest of the four distances, in network pixels, that each of P3, P4, P5 is responsible for; they overlap so that
@@ -21,7 +21,7 @@ CENTRE_RADIUS = 1.5
 
 @dataclass(frozen=True)
 class Assignment:
-    """Per location of one image: box channel or -1 `(l,)`, box distances `(l, 4)`, centreness target `(l,)`."""
+    """Per location of `n` images: box channel or `NO_BOX` `(n, l)`, box distances `(n, l, 4)`, centreness `(n, l)`."""
 
     channels: Tensor
     distances: Tensor
@@ -58,73 +58,62 @@ class BoxAssigner:
         self.reach_low = per_location(tuple(low for low, _ in LEVEL_REACH))
         self.reach_high = per_location(tuple(high for _, high in LEVEL_REACH))
 
-    def assign(self, target: Target) -> Assignment:
-        """Give every location the smallest box it is responsible for, or none."""
-        count = len(self.centres)
-        if not len(target.xyxy):
-            zeros = self.centres.new_zeros
-            return Assignment(torch.full((count,), -1, device=self.centres.device), zeros(count, 4), zeros(count))
-        # (l, n, 4) distances from each location to each box side
-        distances = torch.cat(
-            [self.centres[:, None] - target.xyxy[None, :, :2], target.xyxy[None, :, 2:] - self.centres[:, None]], 2
-        )
-        box_centres = (target.xyxy[:, :2] + target.xyxy[:, 2:]) / 2
-        off_centre = (self.centres[:, None] - box_centres[None]).abs().amax(2)
-        reach = distances.amax(2)
+    def assign(self, targets: Targets) -> Assignment:
+        """Give every location of every image the smallest box it is responsible for, or none."""
+        if not targets.xyxy.shape[1]:
+            nothing = targets.xyxy.new_zeros(len(targets), len(self.centres))
+            return Assignment(nothing.long() + NO_BOX, nothing[..., None].expand(-1, -1, 4), nothing)
+        top_left, bottom_right = targets.xyxy[:, None, :, :2], targets.xyxy[:, None, :, 2:]
+        centres = self.centres[None, :, None]
+        # (n, l, m, 4) distances from each location to each box side
+        distances = torch.cat([centres - top_left, bottom_right - centres], 3)
+        off_centre = (centres - (top_left + bottom_right) / 2).abs().amax(3)
+        reach = distances.amax(3)
         positive = (
-            (distances.amin(2) > 0)
-            & (off_centre <= CENTRE_RADIUS * self.strides[:, None])
-            & (reach >= self.reach_low[:, None])
-            & (reach <= self.reach_high[:, None])
+            targets.are_boxes[:, None]
+            & (distances.amin(3) > 0)
+            & (off_centre <= CENTRE_RADIUS * self.strides[None, :, None])
+            & (reach >= self.reach_low[None, :, None])
+            & (reach <= self.reach_high[None, :, None])
         )
-        areas = (target.xyxy[:, 2:] - target.xyxy[:, :2]).prod(1)
-        cost = torch.where(positive, areas[None], torch.inf)
-        box = cost.argmin(1)
-        chosen = distances.gather(1, box[:, None, None].expand(-1, 1, 4))[:, 0].clamp(min=0)
-        channels = torch.where(positive.any(1), target.channels[box], -1)
-        sides = chosen[:, [0, 2]], chosen[:, [1, 3]]
-        ratio = [side.amin(1) / side.amax(1).clamp(min=1e-6) for side in sides]
+        areas = (targets.xyxy[..., 2:] - targets.xyxy[..., :2]).prod(2)
+        box = torch.where(positive, areas[:, None], torch.inf).argmin(2)
+        chosen = distances.gather(2, box[..., None, None].expand(-1, -1, 1, 4))[:, :, 0].clamp(min=0)
+        channels = torch.where(positive.any(2), targets.channels.gather(1, box), NO_BOX)
+        sides = chosen[..., [0, 2]], chosen[..., [1, 3]]
+        ratio = [side.amin(2) / side.amax(2).clamp(min=1e-6) for side in sides]
         return Assignment(channels, chosen, (ratio[0] * ratio[1]).sqrt())
 
 
-def detection_losses(
-    output: NetworkTensors, targets: list[Target], assigner: BoxAssigner
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Focal, box and centreness loss, each a mean over positive locations; incomplete images are skipped."""
-    rows = [index for index, target in enumerate(targets) if target.complete]
-    if not rows:
-        # every output takes part, or the processes of a distributed run would wait for gradients that never come
-        zero = (output.box_logits.sum() + output.box_distances.sum() + output.centreness_logits.sum()) * 0
-        return zero, zero, zero
-    assignments = [assigner.assign(targets[index]) for index in rows]
-    channels = torch.stack([assignment.channels for assignment in assignments])
-    positive = channels >= 0
-    wanted = functional.one_hot(channels.clamp(min=0), BOX_CHANNELS).float() * positive[..., None]
+def detection_losses(output: NetworkTensors, targets: Targets, assigner: BoxAssigner) -> tuple[Tensor, Tensor, Tensor]:
+    """Focal, box and centreness loss, each a mean over positive locations; incomplete images count nothing.
+
+    Everything is computed at every location and weighed by 0 or 1: a choice of rows would make a GPU wait for the CPU,
+    and every output takes part, without which the processes of a distributed run wait for each other's gradients.
+    """
+    assigned = assigner.assign(targets)
+    learnt = targets.complete[:, None].float()
+    positive = (assigned.channels != NO_BOX).float() * learnt  # (n, l)
     positives = positive.sum().clamp(min=1)
-    focal = sigmoid_focal_loss(output.box_logits[rows], wanted, reduction="sum") / positives
-    centreness_target = torch.stack([assignment.centreness for assignment in assignments])[positive]
-    centreness = (
-        functional.binary_cross_entropy_with_logits(
-            output.centreness_logits[rows][positive], centreness_target, reduction="sum"
-        )
-        / positives
+    wanted = functional.one_hot(assigned.channels.clamp(min=0), BOX_CHANNELS).float() * positive[..., None]
+    focal = (sigmoid_focal_loss(output.box_logits, wanted) * learnt[..., None]).sum() / positives
+    centreness = functional.binary_cross_entropy_with_logits(
+        output.centreness_logits, assigned.centreness, weight=positive, reduction="sum"
     )
-    centres = assigner.centres.expand(len(rows), -1, -1)[positive]
-    target_distances = torch.stack([assignment.distances for assignment in assignments])[positive]
+    weight = assigned.centreness * positive
     giou = generalized_box_iou_loss(
-        _corners(centres, output.box_distances[rows][positive]), _corners(centres, target_distances)
+        _corners(assigner.centres, output.box_distances), _corners(assigner.centres, assigned.distances)
     )
-    box = (giou * centreness_target).sum() / centreness_target.sum().clamp(min=1e-6)
-    return focal, box, centreness
+    box = (giou * weight).sum() / weight.sum().clamp(min=1e-6)
+    return focal, box, centreness / positives
 
 
 def _corners(centres: Tensor, distances: Tensor) -> Tensor:
-    return torch.cat([centres - distances[:, :2], centres + distances[:, 2:]], 1)
+    """Boxes `(n, l, 4)` of distances `(n, l, 4)` from the locations `(l, 2)`."""
+    return torch.cat([centres - distances[..., :2], centres + distances[..., 2:]], -1)
 
 
-def losses(
-    output: NetworkTensors, targets: list[Target], assigner: BoxAssigner | None, label_smoothing: float
-) -> LossParts:
+def losses(output: NetworkTensors, targets: Targets, assigner: BoxAssigner | None, label_smoothing: float) -> LossParts:
     """All losses of a batch.
 
     Args:
@@ -133,8 +122,9 @@ def losses(
         assigner: `None` for a network without boxes, whose box losses are 0.
         label_smoothing: of the class loss.
     """
-    wanted = torch.tensor([target.class_index for target in targets], device=output.class_logits.device)
-    classification = functional.cross_entropy(output.class_logits, wanted, label_smoothing=label_smoothing)
+    classification = functional.cross_entropy(
+        output.class_logits, targets.class_indices, label_smoothing=label_smoothing
+    )
     if assigner is None:
         zero = torch.zeros_like(classification)
         return LossParts(classification, zero, zero, zero)

@@ -50,6 +50,14 @@ class Processes:
             for buffer in module.buffers():
                 distributed.broadcast(buffer, 0)
 
+    def agree(self, decision: bool) -> bool:
+        """What the first process decided: clocks differ, and processes that part ways wait for each other for ever."""
+        if self.count > 1:
+            told = torch.tensor(decision, device=self.device)
+            distributed.broadcast(told, 0)
+            return bool(told)
+        return decision
+
     def wait(self) -> None:
         """Go on when every process has come this far."""
         if self.count > 1:

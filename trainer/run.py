@@ -148,7 +148,7 @@ class TrainingRun:
             took, spent = time.monotonic() - begun, time.monotonic() - start
             left = self.recipe.epochs - epoch
             logger.info("%.0f s, %.1f images/s; at most %.0f min left", took, self._images() / took, left * took / 60)
-            if not self.is_over and spent + took > seconds:
+            if self.processes.agree(spent + took > seconds) and not self.is_over:
                 logger.info("no time for another epoch; the same command goes on after epoch %d", epoch)
                 break
 
@@ -161,13 +161,13 @@ class TrainingRun:
         torch.manual_seed(epoch_seed + 1_000_003 * self.processes.rank)
         set_training_mode(self.model, self.recipe.frozen_stages)
         title = f"epoch {epoch}/{self.recipe.epochs}"
+        rate = self.optimizer.param_groups[-1]["lr"]
         batches = self._training_batches(Generator().manual_seed(epoch_seed))
         trained = train_one_epoch(self.network, batches, self.optimizer, self.context, self._after_step, title)
         validated = self.measure(self.held_out)
         if self.plateau is not None:
             self.plateau.step(validated["validation_loss"])
-        rate = self.optimizer.param_groups[-1]["lr"]
-        return {"epoch": epoch, "rate": rate} | trained.row("train") | validated
+        return {"epoch": epoch, "rate": rate} | trained | validated
 
     def measure(self, dataset: BrainTumorTestDataset) -> dict[str, float]:
         """Losses and accuracy of the kept network on images as they are, as `history.csv` names them."""
@@ -175,7 +175,7 @@ class TrainingRun:
         # every process takes an uneven part: nothing is left out, nothing counted twice
         order = torch.arange(self.processes.rank, len(dataset), self.processes.count)
         batches = Batches(dataset, order, self.recipe.batch_size)
-        return validate(self.best_model, batches, self.context).row("validation")
+        return validate(self.best_model, batches, self.context)
 
     def _training_batches(self, generator: Generator) -> Batches:
         order = self.processes.share(training_order(self.training, self.recipe, generator))

@@ -3,8 +3,9 @@
 import pytest
 import torch
 
-from trainer.augment import Augmentation, augment, move_boxes, random_tone_curve, vary_brightness
-from trainer.dataset import Batch, Target
+from trainer.augment import Augmentation, augment, move_boxes, move_targets, random_tone_curve, vary_brightness
+from trainer.dataset import Batch
+from trainer.targets import NO_BOX, Target, Targets
 
 SIZE = 128
 GEOMETRY_ONLY = Augmentation(brightness=False)
@@ -16,15 +17,15 @@ def painted(xyxy: list[float], side: int = SIZE) -> Batch:
     x1, y1, x2, y2 = (int(value) for value in xyxy)
     image[:, y1:y2, x1:x2] = 255
     target = Target(0, torch.tensor([xyxy]), torch.tensor([0]), True)
-    return Batch(image.expand(16, -1, -1, -1), [target] * 16)
+    return Batch(image.expand(16, -1, -1, -1), Targets.of([target] * 16))
 
 
 class TestBoxesMoveAlong:
     @pytest.mark.parametrize("side", [SIZE, 160])
     def test_the_rectangle_is_where_its_box_is(self, side: int) -> None:
         images, targets = augment(painted([50.0, 40.0, 90.0, 64.0], side), SIZE, GEOMETRY_ONLY)
-        for image, target in zip(images, targets, strict=True):
-            (x1, y1, x2, y2) = target.xyxy[0].tolist()
+        for image, boxes in zip(images, targets.xyxy, strict=True):
+            (x1, y1, x2, y2) = boxes[0].tolist()
             rows, columns = torch.nonzero(image[0] > 0.5, as_tuple=True)
             centre = columns.float().mean().item() + 0.5, rows.float().mean().item() + 0.5
             assert centre == pytest.approx(((x1 + x2) / 2, (y1 + y2) / 2), abs=2.0)
@@ -34,21 +35,26 @@ class TestBoxesMoveAlong:
 
     def test_boxes_are_mirrored_with_the_image(self) -> None:
         mirror = torch.tensor([[-1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
-        moved, visible = move_boxes(torch.tensor([[10.0, 20.0, 30.0, 60.0]]), mirror, 100)
-        assert moved[0].tolist() == pytest.approx([70.0, 20.0, 90.0, 60.0], abs=1e-4)
+        moved, visible = move_boxes(torch.tensor([[[10.0, 20.0, 30.0, 60.0]]]), mirror[None], 100)
+        assert moved[0, 0].tolist() == pytest.approx([70.0, 20.0, 90.0, 60.0], abs=1e-4)
         assert visible.all()
 
-    def test_a_box_that_left_the_image_makes_it_incomplete(self) -> None:
-        shift = torch.tensor([[1.0, 0.0, 1.6], [0.0, 1.0, 0.0]])
-        _, visible = move_boxes(torch.tensor([[10.0, 20.0, 30.0, 60.0], [80.0, 20.0, 99.0, 60.0]]), shift, 100)
-        assert visible.tolist() == [False, True]
+    def test_a_box_that_left_the_image_is_gone_and_makes_it_incomplete(self) -> None:
+        shift = torch.tensor([[1.0, 0.0, 1.6], [0.0, 1.0, 0.0]]).expand(2, -1, -1)
+        stays = [80.0, 20.0, 99.0, 60.0]
+        both = Target(0, torch.tensor([[10.0, 20.0, 30.0, 60.0], stays]), torch.tensor([0, 3]), True)
+        one = Target(1, torch.tensor([stays]), torch.tensor([1]), True)
+        moved = move_targets(Targets.of([both, one]), 1.0, shift, 100)
+        assert moved.channels.tolist() == [[NO_BOX, 3], [1, NO_BOX]]
+        assert moved.complete.tolist() == [False, True]
+        assert moved.class_indices.tolist() == [0, 1]
 
     def test_no_box_stays_no_box(self) -> None:
-        batch = Batch(torch.zeros(1, 1, 64, 64, dtype=torch.uint8),
-                      [Target(2, torch.zeros(0, 4), torch.zeros(0, dtype=torch.int64), True)])  # fmt: skip
+        nothing = Target(2, torch.zeros(0, 4), torch.zeros(0, dtype=torch.int64), True)
+        batch = Batch(torch.zeros(1, 1, 64, 64, dtype=torch.uint8), Targets.of([nothing]))
         _, targets = augment(batch, 64, Augmentation())
-        assert targets[0].xyxy.shape == (0, 4)
-        assert targets[0].complete
+        assert not targets.are_boxes.any()
+        assert targets.complete.all()
 
 
 class TestBrightness:
