@@ -20,11 +20,21 @@ from rich.console import Console
 from rich.table import Table
 
 from trainer.average_precision import AveragePrecision, average_precision, published_truth, tumor_truth
+from trainer.engine_comparison import (
+    ENGINES,
+    HEADINGS,
+    ComparedEngine,
+    EngineComparison,
+    measured_files,
+    table_rows,
+)
 from trainer.labels import DatasetError, Sample, Split, list_samples
+from trainer.model_card import write_model_card
 from trainer.readings import answers, read_grey, read_samples
 from trainer.runtime import torch_engine
-from trainer.runtime.bundle import ModelBundle, ModelFolderError
+from trainer.runtime.bundle import ModelBundle, ModelFolderError, read_manifest
 from trainer.runtime.engine import EngineError
+from trainer.runtime.openvino_import import import_openvino
 from trainer.runtime.predictor import BATCH_SIZE, EngineName, Predictor, load_predictor
 from trainer.runtime.records import GreyImage
 
@@ -82,34 +92,6 @@ class Answers:
     def labels(self) -> npt.NDArray[np.int64]:
         """Class indices `(n,)`."""
         return np.asarray(self.probabilities[:, :4].argmax(1), np.int64)
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """One engine beside the reference; the columns of the table.
-
-    Attributes:
-        engine: its name.
-        accuracy: of its answers, 0..1, and the box figures as in `Answers`.
-        same_labels: share of images with the reference's label, 0..1.
-        probability_difference: the largest of any probability.
-        images_per_second: median, in batches of `BATCH_SIZE`.
-        speed_ratio: of that to the reference, median over rounds.
-        single_speed_ratio: the same image by image.
-        broken: one sentence for each limit it is outside of.
-    """
-
-    engine: str
-    accuracy: float
-    map50: float | None
-    map50_tumour: float | None
-    map: float | None
-    same_labels: float
-    probability_difference: float
-    images_per_second: float
-    speed_ratio: float
-    single_speed_ratio: float
-    broken: tuple[str, ...]
 
 
 def load_reference(bundle: ModelBundle, threads: int) -> Predictor:
@@ -199,7 +181,15 @@ def probability_difference(ours: Answers, reference: Answers) -> float:
     return float(np.abs(ours.probabilities - reference.probabilities).max())
 
 
-def compare(folder: Path, samples: Sequence[Sample], threads: int = 0) -> list[Comparison]:
+def processor() -> str:
+    """The machine's, as OpenVINO names it, with the number types it computes in."""
+    core = import_openvino().Core()
+    types = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    name = core.get_property("CPU", "FULL_DEVICE_NAME").strip()
+    return f"{name} ({', '.join(sorted(set(types) & {'BF16', 'FP16', 'FP32', 'INT8'}))})"
+
+
+def compare(folder: Path, samples: Sequence[Sample], threads: int = 0) -> EngineComparison:
     """Compare every engine with the reference, which is the first row.
 
     Raises:
@@ -213,8 +203,8 @@ def compare(folder: Path, samples: Sequence[Sample], threads: int = 0) -> list[C
     images = [read_grey(sample.image_path) for sample in samples[:: max(1, len(samples) // IMAGES_PER_ROUND)]]
     batched, single = (measure_speed(predictors, images[:IMAGES_PER_ROUND], size) for size in (BATCH_SIZE, 1))
     reference = answered[REFERENCE]
-    return [
-        Comparison(
+    rows = [
+        ComparedEngine(
             name,
             ours.accuracy,
             ours.map50,
@@ -229,30 +219,17 @@ def compare(folder: Path, samples: Sequence[Sample], threads: int = 0) -> list[C
         )
         for name, ours in answered.items()
     ]
+    files = measured_files(read_manifest(folder).files)
+    return EngineComparison(files, processor(), threads or os.cpu_count() or 1, len(samples), rows)
 
 
-def _print_table(rows: Sequence[Comparison], version: str, images: int, threads: int) -> None:
-    cores = threads or os.cpu_count()
-    table = Table(title=f"{version} on {images} images of Val, {cores} threads")
-    table.add_column("engine")
-    headings = (
-        "accuracy",
-        "mAP50",
-        "mAP50 tumour",
-        "mAP",
-        "same label",
-        "largest diff.",
-        "images/s",
-        "ratio",
-        "ratio one by one",
-    )
-    for heading in headings:
-        table.add_column(heading, justify="right")
-    for row in rows:
-        figures = (row.accuracy, row.map50, row.map50_tumour, row.map, row.same_labels)
-        cells = ["-" if figure is None else f"{figure:.4f}" for figure in figures]
-        cells += [f"{row.probability_difference:.1e}", f"{row.images_per_second:.1f}"]
-        table.add_row(row.engine, *cells, f"{row.speed_ratio:.2f}", f"{row.single_speed_ratio:.2f}")
+def _print_table(found: EngineComparison, version: str) -> None:
+    title = f"{version} on {found.images} images of Val, {found.threads} threads of {found.processor}"
+    table = Table(title=title)
+    for place, heading in enumerate(HEADINGS):
+        table.add_column(heading, justify="right" if place else "left")
+    for row in table_rows(found.engines):
+        table.add_row(*row)
     Console().print(table)
 
 
@@ -262,7 +239,8 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     parser.add_argument("--data", type=Path, default=Path("dataset"), help="folder with Val/")
     parser.add_argument("--model", type=Path, required=True, help="model folder")
     parser.add_argument("--threads", type=int, default=0, help="CPU threads, 0 for all")
-    parser.add_argument("--json", action="store_true", help="print one JSON array instead of a table")
+    parser.add_argument("--json", action="store_true", help="print one JSON object instead of a table")
+    parser.add_argument("--write", action="store_true", help=f"write {ENGINES} into the model folder, and its card")
     return parser.parse_args(arguments)
 
 
@@ -272,18 +250,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parsed = parse_arguments(arguments)
     try:
         samples = list_samples(parsed.data, Split.VAL)
-        rows = compare(parsed.model, samples, parsed.threads)
+        found = compare(parsed.model, samples, parsed.threads)
+        if parsed.write:
+            found.write(parsed.model)
+            write_model_card(parsed.model)
     except (DatasetError, ModelFolderError, EngineError) as error:
         print(f"trainer.compare_engines: {error}", file=sys.stderr)  # noqa: T201  the command line's own answer
         return 2
     if parsed.json:
-        print(json.dumps([asdict(row) for row in rows], allow_nan=False))  # noqa: T201  the same
+        print(json.dumps(asdict(found), allow_nan=False))  # noqa: T201  the command line's own answer
     else:
-        _print_table(rows, parsed.model.name, len(samples), parsed.threads)
-    for row in rows:
+        _print_table(found, parsed.model.name)
+    for row in found.engines:
         for sentence in row.broken:
             logger.error("%s: %s", row.engine, sentence)
-    return 1 if any(row.broken for row in rows) else 0
+    return 1 if any(row.broken for row in found.engines) else 0
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from trainer.engine_comparison import ENGINES, HEADINGS, EngineComparison, table_rows
 from trainer.fusion import BOX_LEAD
 from trainer.runtime.bundle import (
     HELD_OUT_FILES,
@@ -50,6 +51,11 @@ _STRESS = """\
 study of its own. Shares are of the slices read; slices of one patient resemble each other, so the intervals (Wilson)
 are too narrow for another patient. Called a tumour: the most likely class is one. Urgent: P(tumour) at or above the
 operating point. Sent to review: not urgent, with a reason why a person should look.
+"""
+
+_ENGINES = """\
+`python -m trainer.compare_engines`: each engine's answers beside those of the float32 network under torch, on a CPU.
+Ratios are against torch eager in the same run, in batches and image by image; decoding is not in them.
 """
 
 _LIMITS = """\
@@ -186,6 +192,19 @@ def _stress_share(group: StressGroup, call: str) -> str:
     return "–" if share is None else f"{share[0]:.2f} ({share[1][0]:.2f}–{share[1][1]:.2f})"
 
 
+def _engines(folder: Path, manifest: Manifest) -> Iterator[str]:
+    """The comparison of engines, where it was measured, and measured with these files."""
+    found = EngineComparison.read(folder)
+    if found is None:
+        return
+    yield f"## Engines\n\n{_ENGINES}"
+    if not found.is_of(manifest.files):
+        yield f"`{ENGINES}` was measured with other files: measure it again.\n"
+        return
+    yield _table(list(HEADINGS), list(table_rows(found.engines)))
+    yield f"On {found.images} images of Val, {found.threads} threads of {found.processor}.\n"
+
+
 def _images_by_class(path: Path) -> str:
     with path.open(newline="") as file:
         counts = Counter(row["name"].partition("/")[0] for row in csv.DictReader(file))
@@ -225,6 +244,7 @@ def _sections(folder: Path) -> Iterator[str]:
     yield _confusion(metrics["val"])
     yield from _pictures(folder)
     yield from _stress(folder, manifest)
+    yield from _engines(folder, manifest)
     yield f"## How it decides\n\n{_decision(folder)}"
     yield (
         "## What it learnt from\n\n"

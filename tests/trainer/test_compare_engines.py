@@ -7,9 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from trainer import compare_engines
+from trainer import compare_engines, evaluate
 from trainer.compare_engines import LIMITS, REFERENCE, Answers, Limits, broken_limits, ratio
+from trainer.engine_comparison import EngineComparison
 from trainer.runtime import torch_engine
+from trainer.runtime.bundle import CALIBRATION, MODEL_CARD, read_manifest
 from trainer.runtime.predictor import EngineName
 
 INT8 = LIMITS[EngineName.OPENVINO_INT8]
@@ -70,11 +72,22 @@ class TestCommand:
     ) -> None:
         monkeypatch.setitem(LIMITS, EngineName.OPENVINO_INT8, Limits())  # two epochs teach no stable boxes
         assert compare_engines.main([*self.arguments(model_folder, data), "--json"]) == 0
-        reference, *others = json.loads(capsys.readouterr().out)
+        reference, *others = json.loads(capsys.readouterr().out)["engines"]
         assert [row["engine"] for row in others] == ["openvino", "openvino-int8"]
         assert reference["engine"] == REFERENCE
         assert (reference["same_labels"], reference["probability_difference"], reference["speed_ratio"]) == (1, 0, 1)
         assert all(row["probability_difference"] > 0 and row["images_per_second"] > 0 for row in others)
+
+    def test_it_is_kept_in_the_model_folder(self, own_model: Path, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setitem(LIMITS, EngineName.OPENVINO_INT8, Limits())
+        assert evaluate.main(["--model", str(own_model), "--data", str(data), "--write"]) == 0
+        assert compare_engines.main([*self.arguments(own_model, data), "--write"]) == 0
+        found = EngineComparison.read(own_model)
+        assert found is not None
+        assert (found.images, found.threads, len(found.engines)) == (16, 1, 3)
+        assert found.is_of(read_manifest(own_model).files)
+        assert not found.is_of(read_manifest(own_model).files | {CALIBRATION: "of another time"})
+        assert f"| openvino-int8 | {found.engines[2].accuracy:.4f} |" in (own_model / MODEL_CARD).read_text()
 
     def test_a_broken_limit_is_the_exit_code(
         self, model_folder: Path, data: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
