@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw
 
 from trainer.audit_files import AuditedImage
 from trainer.audit_findings import Finding, Slug
-from trainer.image_check import decode
+from trainer.grey import decode
 from trainer.label_check import is_gland
 from trainer.labels import MalformedLine
 from trainer.runtime.records import CLASSES, TumorClass

@@ -28,9 +28,10 @@ from trainer.engine_comparison import (
     measured_files,
     table_rows,
 )
+from trainer.grey import read_grey
 from trainer.labels import DatasetError, Sample, Split, list_samples
 from trainer.model_card import write_model_card
-from trainer.readings import answers, read_grey, read_samples
+from trainer.readings import answers, read_samples
 from trainer.runtime import torch_engine
 from trainer.runtime.bundle import ModelBundle, ModelFolderError, read_manifest
 from trainer.runtime.engine import EngineError

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import torch
-from PIL import Image
 from rich.console import Console
 from rich.progress import track
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from trainer.labels import DatasetError, Sample, lesions_of
+from trainer.grey import read_grey
+from trainer.labels import Sample, lesions_of
 from trainer.runtime.preprocess import letterbox
 from trainer.targets import Target, Targets
 
@@ -30,11 +30,7 @@ class Batch:
 
 
 def _load(sample: Sample, size: int) -> tuple[Tensor, Target]:
-    try:
-        with Image.open(sample.image_path) as image:
-            grey = np.asarray(image.convert("L"))
-    except OSError as error:
-        raise DatasetError(f"{sample.image_path} cannot be read ({error}): repair or remove it.") from error
+    grey = read_grey(sample.image_path)
     square, fitted = letterbox(grey, size)
     lesions = lesions_of(sample)
     in_pixels = lesions.xyxy * np.array([grey.shape[1], grey.shape[0]] * 2, np.float32)

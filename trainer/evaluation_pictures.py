@@ -8,18 +8,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 
+from trainer.grey import read_grey
+from trainer.intervals import IntArray, wilson_interval
 from trainer.measure import Answered, Opinions
 from trainer.model_card import RELIABILITY, WORST_ERRORS
-from trainer.readings import read_grey
 from trainer.runtime.records import GLAND_CHANNEL
-from trainer.scores import (
-    ECE_BINS,
-    Float64Array,
-    IntArray,
-    expected_calibration_error,
-    reliability_bins,
-    wilson_interval,
-)
+from trainer.scores import ECE_BINS, Float64Array, expected_calibration_error, reliability_bins
 
 PICTURES = (RELIABILITY, WORST_ERRORS)
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
+from trainer.grey import read_grey
 from trainer.labels import Sample
-from trainer.readings import read_grey
 
 mpl.use("agg")
 

@@ -1,16 +1,15 @@
 """What one image file really is: content type, mode, size, brightness, sums. A file in, facts and findings out."""
 
 import hashlib
-import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import UnidentifiedImageError
 
 from trainer.audit_findings import Finding, Slug, note, warning
+from trainer.grey import DECODING_ERRORS, DecodedImage, decode
 from trainer.leakage import picture_hash
 
 SUFFIXES_OF_FORMAT = {
@@ -36,9 +35,6 @@ BLANK_DEVIATION = 1.0
 BLACK = 10
 """Grey values up to this are background."""
 SIGNATURE_BYTES = 12
-
-DECODING_ERRORS = (OSError, SyntaxError, ValueError, OverflowError, EOFError, Image.DecompressionBombError)
-"""What Pillow's decoders raise on damaged files."""
 
 
 @dataclass(frozen=True)
@@ -98,30 +94,6 @@ def _no_image(content: bytes) -> str:
     if not content:
         return "is empty (0 bytes)"
     return f"is no image: it starts with {content[:SIGNATURE_BYTES]!r}"
-
-
-@dataclass(frozen=True)
-class DecodedImage:
-    """Grey pixels as the trainer reads them, and what the file said: Pillow's names, and the number of frames."""
-
-    grey: Image.Image
-    format: str
-    mode: str
-    frames: int
-
-
-def decode(content: bytes) -> DecodedImage:
-    """Decode the bytes of an image file.
-
-    Raises:
-        UnidentifiedImageError: no image (an `OSError`).
-        Exception: one of `DECODING_ERRORS`, the image is damaged.
-    """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of odd metadata and palettes: the findings say what matters
-        with Image.open(BytesIO(content)) as image:
-            frames = getattr(image, "n_frames", 1)
-            return DecodedImage(image.convert("L"), image.format or "unknown", image.mode, frames)
 
 
 def _measure(content: bytes, decoded: DecodedImage) -> ImageFacts:

@@ -16,7 +16,8 @@ from rich.progress import track
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components
 
-from trainer.labels import DatasetError, Sample
+from trainer.grey import read_picture
+from trainer.labels import Sample
 from trainer.runtime.bundle import file_sha256
 
 LOOK_ALIKE_DISTANCE = 4
@@ -51,18 +52,20 @@ def _as_integer(image_hash: imagehash.ImageHash) -> np.uint64:
     return np.uint64(int(str(image_hash), 16))
 
 
-def picture_hash(image: Image.Image) -> tuple[np.uint64, np.uint64]:
-    """Hash of a decoded image: as it is, and mirrored left to right."""
-    grey = image.convert("L")
+def picture_hash(grey: Image.Image) -> tuple[np.uint64, np.uint64]:
+    """Hash of a decoded image of mode L: as it is, and mirrored left to right."""
     return _as_integer(imagehash.phash(grey)), _as_integer(imagehash.phash(ImageOps.mirror(grey)))
 
 
 def perceptual_hashes(paths: Sequence[Path]) -> HashArray:
-    """Hashes of images as `(n, 2)` uint64: as it is, and mirrored left to right."""
+    """Hashes of images as `(n, 2)` uint64: as it is, and mirrored left to right.
+
+    Raises:
+        DatasetError: an image cannot be read.
+    """
     hashes = np.zeros((len(paths), 2), np.uint64)
     for row, path in enumerate(paths):
-        with Image.open(path) as image:
-            hashes[row] = picture_hash(image)
+        hashes[row] = picture_hash(read_picture(path))
     return hashes
 
 
@@ -113,16 +116,6 @@ def find_picture_groups(samples: Sequence[Sample]) -> PictureGroups:
     digests = []
     title = f"comparing {len(samples)} images"
     for row, sample in enumerate(track(samples, title, console=Console(stderr=True), transient=True)):
-        hashes[row] = _hash_file(sample.image_path)
+        hashes[row] = picture_hash(read_picture(sample.image_path))
         digests.append(file_sha256(sample.image_path))
     return PictureGroups(samples, digests, hashes, look_alike_groups(hashes))
-
-
-def _hash_file(path: Path) -> tuple[np.uint64, np.uint64]:
-    try:
-        with Image.open(path) as image:
-            return picture_hash(image)
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:  # what Pillow's decoders raise
-        raise DatasetError(
-            f"{path} cannot be read ({error}): repair or remove it; `python -m trainer.audit` lists every such file."
-        ) from error

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from trainer.calibrate import listed_samples
+from trainer.grey import read_grey
 from trainer.labels import DatasetError, Sample
-from trainer.readings import read_grey
 from trainer.runtime import bundle
 from trainer.runtime.engine import EngineError
 from trainer.runtime.openvino_import import import_nncf, import_openvino

@@ -3,17 +3,16 @@
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
-from PIL import Image
 from rich.console import Console
 from rich.progress import track
 
-from trainer.labels import DatasetError, Sample, lesions_of
+from trainer.grey import read_grey
+from trainer.labels import Sample, lesions_of
 from trainer.runtime.decision import Calibration, decide
 from trainer.runtime.predictor import BATCH_SIZE, Predictor, Reading
-from trainer.runtime.records import FloatArray, GreyImage, SlicePrediction
+from trainer.runtime.records import FloatArray, SlicePrediction
 
 STDERR = Console(stderr=True)
 """Progress goes here: standard output belongs to the result."""
@@ -38,21 +37,12 @@ class ReadSample:
         return self.pixels(lesions.xyxy), lesions.channels, lesions.complete
 
 
-def read_grey(path: Path) -> GreyImage:
-    """Decode an image file as the trainer does: `(h, w)` uint8.
+def read_samples(predictor: Predictor, samples: Sequence[Sample], title: str) -> tuple[list[ReadSample], float]:
+    """Predict every sample; returns them with the seconds spent in the predictor alone (no decoding of files).
 
     Raises:
-        DatasetError: it cannot be read.
+        DatasetError: an image cannot be read.
     """
-    try:
-        with Image.open(path) as image:
-            return np.asarray(image.convert("L"))
-    except OSError as error:
-        raise DatasetError(f"{path} cannot be read ({error}): repair or remove it.") from error
-
-
-def read_samples(predictor: Predictor, samples: Sequence[Sample], title: str) -> tuple[list[ReadSample], float]:
-    """Predict every sample; returns them with the seconds spent in the predictor alone (no decoding of files)."""
     read: list[ReadSample] = []
     seconds = 0.0
     groups = [samples[start : start + BATCH_SIZE] for start in range(0, len(samples), BATCH_SIZE)]

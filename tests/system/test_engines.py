@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from trainer.readings import read_grey
+from trainer.grey import read_grey
 from trainer.runtime.predictor import EngineName, load_predictor
 from trainer.runtime.records import GreyImage, SlicePrediction
 from worker.settings import Settings

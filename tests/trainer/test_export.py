@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file
 
 from trainer import export
-from trainer.readings import read_grey
+from trainer.grey import read_grey
 from trainer.runtime.bundle import INT8_FILES, SUMMED_FILES, ModelBundle
 from trainer.runtime.folding import inference_network
 from trainer.runtime.network import BrainTumorClassifier

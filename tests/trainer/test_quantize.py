@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from trainer import quantize
+from trainer.grey import read_grey
 from trainer.labels import Sample, Split, list_samples
 from trainer.quantize import quantization_samples
-from trainer.readings import read_grey
 from trainer.runtime.bundle import INT8_FILES, INT8_GRAPH_WEIGHTS, SUMMED_FILES, ModelBundle, file_sha256
 from trainer.runtime.openvino_import import import_openvino
 from trainer.runtime.predictor import EngineName, load_predictor
