@@ -47,7 +47,7 @@ def find_leaks(pictures: Sequence[GroupedImage], hashes: HashArray) -> tuple[Lea
     leaky = np.zeros(len(train), np.bool_)
     found: list[tuple[int, Finding]] = []  # (distance, -1 for a copy; finding)
     for row in val_rows:
-        bits = _distances_both_ways(hashes[row : row + 1], train_hashes)
+        bits = distances(hashes[row : row + 1], train_hashes)[0]
         nearest.append(int(bits.min()))
         leaky |= bits <= LOOK_ALIKE_DISTANCE
         found.extend(_leak(pictures[row], train, bits))
@@ -62,11 +62,6 @@ def find_leaks(pictures: Sequence[GroupedImage], hashes: HashArray) -> tuple[Lea
         train_look_alikes=int(leaky.sum()),
     )
     return leakage, findings
-
-
-def _distances_both_ways(one: HashArray, many: HashArray) -> npt.NDArray[np.uint8]:
-    """Distances `(m,)` of one picture `(1, 2)` to many `(m, 2)`: mirroring either of the two can differ by a bit."""
-    return np.asarray(np.minimum(distances(one, many)[0], distances(many, one)[:, 0]), np.uint8)
 
 
 def _leak(

@@ -70,10 +70,15 @@ def perceptual_hashes(paths: Sequence[Path]) -> HashArray:
 
 
 def distances(a: HashArray, b: HashArray) -> npt.NDArray[np.uint8]:
-    """Smallest Hamming distance `(n, m)` between the pictures of `a` `(n, 2)` and `b` `(m, 2)`, mirrored or not."""
-    straight = np.bitwise_count(a[:, None, 0] ^ b[None, :, 0])
-    mirrored = np.bitwise_count(a[:, None, 1] ^ b[None, :, 0])
-    return np.asarray(np.minimum(straight, mirrored), np.uint8)
+    """Smallest Hamming distance `(n, m)` uint8, in bits of 64, between the pictures of `a` `(n, 2)` and `b` `(m, 2)`.
+
+    As they are, with the picture of `a` mirrored, or with that of `b` mirrored: the hash of a mirror image is not a
+    function of the hash, so the last two can differ by some bits, and only the smaller of both is symmetric.
+    """
+    nearest = np.bitwise_count(a[:, None, 0] ^ b[None, :, 0])
+    np.minimum(nearest, np.bitwise_count(a[:, None, 1] ^ b[None, :, 0]), out=nearest)
+    np.minimum(nearest, np.bitwise_count(a[:, None, 0] ^ b[None, :, 1]), out=nearest)
+    return nearest
 
 
 def looks_like_any(a: HashArray, b: HashArray, within: int = LOOK_ALIKE_DISTANCE) -> npt.NDArray[np.bool_]:

@@ -49,7 +49,11 @@ def first_of_each_file(pictures: PictureGroups, rows: IndexArray) -> IndexArray:
 
 
 def without_leakage(pictures: PictureGroups) -> LeakFilter:
-    """Drop Train images that look like a Val image, then byte-identical repeats within Train."""
+    """Drop Train images that look like a Val image, then byte-identical repeats within Train.
+
+    An image that looks like a dropped one, but itself like no Val image, stays: the protocol is about pairs, and chains
+    of look-alikes end at other heads.
+    """
     in_val = np.array([sample.split is Split.VAL for sample in pictures.samples], np.bool_)
     train = np.flatnonzero(~in_val)
     leaky = looks_like_any(pictures.hashes[train], pictures.hashes[in_val])

@@ -9,13 +9,16 @@ from PIL import Image, ImageOps
 
 from trainer import leakage
 from trainer.labels import DatasetError, Sample, Split, list_samples
-from trainer.leakage import find_picture_groups, look_alike_groups, looks_like_any, perceptual_hashes
+from trainer.leakage import distances, find_picture_groups, look_alike_groups, looks_like_any, perceptual_hashes
 from trainer.parts import choose_parts
 from trainer.recipes import DEFAULT, SEED
 from trainer.runtime.bundle import file_sha256
 from trainer.runtime.records import TumorClass
 
 from .conftest import smooth_noise
+
+MIRRORED_NEAR_ITS_HASH, MIRRORED_FAR_FROM_BOTH, NEAR_NEITHER = 0b11, 0xFFFF << 24, 0xFFFF << 44
+"""Hashes for pictures of which only one, mirrored, comes near the other as it is (0): 2 bits, and 16 or more."""
 
 
 @pytest.fixture
@@ -40,14 +43,33 @@ class TestHashes:
         hashes = perceptual_hashes(pictures)
         assert not looks_like_any(hashes, hashes[:0]).any()
 
+    @pytest.mark.parametrize("mirrored_hash", [MIRRORED_NEAR_ITS_HASH, MIRRORED_FAR_FROM_BOTH])
+    def test_a_mirror_image_is_found_whichever_of_the_two_is_mirrored(self, mirrored_hash: int) -> None:
+        one = np.array([[0, MIRRORED_FAR_FROM_BOTH]], np.uint64)
+        other = np.array([[NEAR_NEITHER, mirrored_hash]], np.uint64)
+        expected = 2 if mirrored_hash == MIRRORED_NEAR_ITS_HASH else 16
+        assert distances(one, other).tolist() == distances(other, one).tolist() == [[expected]]
+        assert looks_like_any(one, other).tolist() == looks_like_any(other, one).tolist() == [expected == 2]
+
+    def test_distances_are_symmetric(self) -> None:
+        hashes = np.random.default_rng(4).integers(0, 2**63, (9, 2), dtype=np.uint64)
+        assert np.array_equal(distances(hashes[:4], hashes[4:]), distances(hashes[4:], hashes[:4]).T)
+        assert distances(hashes, hashes).diagonal().tolist() == [0] * 9
+
+    def test_an_image_that_cannot_be_read_is_named(self, tmp_path: Path) -> None:
+        (tmp_path / "x.jpg").write_text("no image")
+        with pytest.raises(DatasetError, match=r"x\.jpg cannot be read"):
+            perceptual_hashes([tmp_path / "x.jpg"])
+
     def test_look_alikes_share_a_group(self, pictures: list[Path]) -> None:
         groups = look_alike_groups(perceptual_hashes(pictures))
         assert groups[0] == groups[1] == groups[2] != groups[3]
 
     def test_groups_join_through_others(self) -> None:
-        # b is 4 bits from a and from c, which are 8 bits apart
-        hashes = np.array([[0, 2**40], [0b1111, 2**41], [0b11111111, 2**42]], np.uint64)
-        assert len(set(look_alike_groups(hashes).tolist())) == 1
+        # b is 4 bits from a and from c, which are 8 bits apart; mirrored, none is near another
+        hashes = np.array([[0, 0xFFFF << 12], [0b1111, 0xFFFF << 28], [0b11111111, 0xFFFF << 44]], np.uint64)
+        assert look_alike_groups(hashes).tolist() == [0, 0, 0]
+        assert look_alike_groups(hashes[[0, 2]]).tolist() == [0, 1]
 
 
 class TestParts:

@@ -33,6 +33,28 @@ def test_the_leak_filter_leaves_nothing_that_looks_like_val(pictures: PictureGro
     assert len({pictures.sha256[row] for row in clean.kept}) == len(clean.kept) == in_val.size - in_val.sum() - 2
 
 
+@pytest.mark.parametrize("mirrored", [Split.TRAIN, Split.VAL])
+def test_a_mirror_image_of_val_is_dropped_whichever_of_the_two_is_mirrored(
+    pictures: PictureGroups, mirrored: Split
+) -> None:
+    """Mirroring the one gives a near hash, mirroring the other a far one: the hash of a mirror image is not exact."""
+    other = Split.VAL if mirrored is Split.TRAIN else Split.TRAIN
+    rows = [next(row for row, s in enumerate(pictures.samples) if s.split is split) for split in (mirrored, other)]
+    hashes = np.array([[0xFFFF, 0b11 << 40], [0, 0xFFFF << 20]], np.uint64)
+    clean = without_leakage(
+        PictureGroups([pictures.samples[row] for row in rows], ["a", "b"], hashes, np.array([0, 0]))
+    )
+    assert (len(clean.kept), clean.look_alikes_of_val) == (0, 1)
+
+
+def test_a_look_alike_of_a_dropped_image_stays(pictures: PictureGroups) -> None:
+    train = [sample for sample in pictures.samples if sample.split is Split.TRAIN][:2]
+    val = next(sample for sample in pictures.samples if sample.split is Split.VAL)
+    hashes = np.array([[0b1111, 0xFFFF << 12], [0b11111111, 0xFFFF << 28], [0, 0xFFFF << 44]], np.uint64)
+    clean = without_leakage(PictureGroups([*train, val], ["a", "b", "c"], hashes, np.array([0, 0, 0])))
+    assert (clean.kept.tolist(), clean.look_alikes_of_val) == ([1], 1)
+
+
 def test_the_first_of_equal_files_is_kept(pictures: PictureGroups) -> None:
     rows = np.arange(len(pictures.samples))
     kept = first_of_each_file(pictures, rows)
