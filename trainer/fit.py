@@ -5,7 +5,9 @@ Started again with the same `--run` it goes on after the last whole epoch. On se
 """
 
 import argparse
+import errno
 import logging
+import math
 import os
 import sys
 from collections.abc import Sequence
@@ -14,6 +16,7 @@ from pathlib import Path
 
 import torch
 
+from trainer.arguments import positive_integer, positive_number, seed_number
 from trainer.calibrate import CalibrationError
 from trainer.dataset import BrainTumorDataset, BrainTumorTestDataset
 from trainer.figures import draw_samples
@@ -33,6 +36,9 @@ logger = logging.getLogger("trainer.fit")
 CACHE_MARGIN = 4 / 3
 """Images are kept in memory a third larger than the network's input, so that magnifying finds detail."""
 
+DISK_TROUBLE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO})
+"""No space, quota spent, a disk that fails: nothing is wrong with the command, nor with what is written so far."""
+
 
 def add_recipe_arguments(parser: argparse.ArgumentParser) -> None:
     """The options that choose a recipe and change it, shared by `trainer.fit` and `trainer.cross_validate`."""
@@ -40,16 +46,22 @@ def add_recipe_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--recipe", choices=sorted(RECIPES), default="default")
     parser.add_argument("--weights", type=Path, help="ImageNet ResNet-50 weights, safetensors (default: torchvision)")
     parser.add_argument("--scratch", action="store_true", help="start from random weights, for trials")
-    parser.add_argument("--size", type=int, help="side of the network input, a multiple of 32")
-    parser.add_argument("--epochs", type=int)
-    parser.add_argument("--batch-size", type=int, help="images a step, of all processes together")
-    parser.add_argument("--rate-scale", type=float, default=1.0, help="multiplies the recipe's learning rates")
-    parser.add_argument("--limit", type=int, help="at most this many images of each class, for trials")
-    parser.add_argument("--seed", type=int, default=1, help="of the division of Train, the order and the augmentation")
+    parser.add_argument("--size", type=positive_integer, help="side of the network input, a multiple of 32")
+    parser.add_argument("--epochs", type=positive_integer)
+    parser.add_argument("--batch-size", type=positive_integer, help="images a step, of all processes together")
+    parser.add_argument(
+        "--rate-scale", type=positive_number, default=1.0, help="multiplies the recipe's learning rates"
+    )
+    parser.add_argument("--limit", type=positive_integer, help="at most this many images of each class, for trials")
+    parser.add_argument(
+        "--seed", type=seed_number, default=1, help="of the division of Train, the order and the augmentation"
+    )
     parser.add_argument(
         "--compile", action="store_true", help="torch.compile the network (benchmarks/training_step.py)"
     )
-    parser.add_argument("--minutes", type=float, help="begin no epoch that would end later; the same command goes on")
+    parser.add_argument(
+        "--minutes", type=positive_number, help="begin no epoch that would end later; the same command goes on"
+    )
 
 
 def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -81,7 +93,7 @@ def chosen_recipe(arguments: argparse.Namespace) -> Recipe:
         recipe,
         body_rate=recipe.body_rate * arguments.rate_scale,
         head_rate=recipe.head_rate * arguments.rate_scale,
-        **{name: value for name, value in changes.items() if value},
+        **{name: value for name, value in changes.items() if value is not None},
     )
     if recipe.size % 32:
         raise TrainingError(f"--size {recipe.size} is not a multiple of 32.")
@@ -158,7 +170,7 @@ def fit(arguments: argparse.Namespace, processes: Processes) -> Path:
     val = list_samples(arguments.data, Split.VAL)
     logger.info("%s", parts.summary)
     run = prepare_run(arguments.run or Path("runs") / recipe.name, recipe, parts, arguments, processes)
-    run.fit(log_row, 60 * arguments.minutes if arguments.minutes else float("inf"))
+    run.fit(log_row, 60 * (arguments.minutes or math.inf))
     if is_tested(run):
         logger.info("%s is finished and tested", run.folder)
         return run.folder
@@ -176,9 +188,15 @@ def sentence_of(error: Exception) -> str:
     if isinstance(error, DatasetError | TrainingError | CalibrationError):
         return str(error)
     if is_out_of_memory(error):
-        return "the memory is full: take a smaller --batch-size or --size; the same command then starts afresh."
+        return (
+            "the memory is full: end other programs, and the same command goes on; or take a smaller --batch-size or "
+            "--size, which is another recipe and, once an epoch is done, needs another run folder."
+        )
     if isinstance(error, OSError) and error.errno is not None:
-        return f"{error.strerror}{f' ({error.filename})' if error.filename else ''}: the same command goes on."
+        what = f"{error.strerror}{f' ({error.filename})' if error.filename else ''}"
+        if error.errno in DISK_TROUBLE:
+            return f"{what}: once the disk takes files again, the same command goes on after the last whole epoch."
+        return f"{what}: see to that file or folder, or name another."
     raise error
 
 

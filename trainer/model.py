@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 from torchvision.models import ResNet50_Weights
@@ -27,12 +28,17 @@ def imagenet_state(weights: Path | None) -> dict[str, Tensor]:
     """ImageNet ResNet-50 weights by torchvision's names: from a local safetensors file, else by torchvision's API.
 
     Raises:
-        DatasetError: the file is missing, or the download failed; the message says what to do.
+        DatasetError: the file is missing or broken, or the download failed; the message says what to do.
     """
     if weights is not None:
         if not weights.is_file():
             raise DatasetError(f"{weights} is missing: --weights must name a safetensors file with ResNet-50 weights.")
-        return load_file(weights)
+        try:
+            return load_file(weights)
+        except (OSError, SafetensorError) as error:
+            raise DatasetError(
+                f"{weights} cannot be read as safetensors ({error}): --weights must name one with ResNet-50 weights."
+            ) from error
     try:
         return dict(ResNet50_Weights.IMAGENET1K_V2.get_state_dict(progress=True))
     except OSError as error:
@@ -42,20 +48,28 @@ def imagenet_state(weights: Path | None) -> dict[str, Tensor]:
 
 
 def load_imagenet(model: BrainTumorClassifier, weights: Path | None) -> None:
-    """Fill the body of `model`; `conv1` and `bn1` become its stem, `fc` is left out."""
+    """Fill the body of `model`; `conv1` and `bn1` become its stem, `fc` is left out.
+
+    Raises:
+        DatasetError: there are no such weights, or they are of another network.
+    """
     renamed = {}
     for name, tensor in imagenet_state(weights).items():
         top, _, rest = name.partition(".")
         if top != "fc":
             ours = f"{STEM_PLACES.get(top, top)}.{rest}"
             renamed[ours] = tensor.float() if tensor.is_floating_point() else tensor
-    _, unexpected = model.load_state_dict(renamed, strict=False)
-    missing = [name for name in model.state_dict() if name.split(".")[0] in BODY and name not in renamed]
+    wanted = model.state_dict()
+    missing = [name for name in wanted if name.split(".")[0] in BODY and name not in renamed]
     missing = [name for name in missing if not name.endswith("num_batches_tracked")]
-    if unexpected or missing:
+    unexpected = [name for name in renamed if name not in wanted]
+    misshapen = [name for name in renamed if name in wanted and renamed[name].shape != wanted[name].shape]
+    if missing or unexpected or misshapen:
         raise DatasetError(
-            f"these are not torchvision ResNet-50 weights: missing {missing[:3]}, unexpected {unexpected[:3]}."
+            f"these are not torchvision ResNet-50 weights: missing {missing[:3]}, unexpected {unexpected[:3]}, "
+            f"of another shape {misshapen[:3]}."
         )
+    model.load_state_dict(renamed, strict=False)
 
 
 def freeze(model: BrainTumorClassifier, stages: int) -> None:

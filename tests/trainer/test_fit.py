@@ -131,7 +131,9 @@ class TestTrouble:
             raise error
 
         monkeypatch.setattr(BrainTumorClassifier, "forward", full)
-        assert "the memory is full: take a smaller --batch-size or --size" in self.error_of(data, tmp_path, capsys)
+        sentence = self.error_of(data, tmp_path, capsys)
+        assert "the memory is full: end other programs, and the same command goes on; or take a smaller" in sentence
+        assert "another recipe and, once an epoch is done, needs another run folder." in sentence
 
     def test_full_memory_of_a_cpu(
         self, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -146,8 +148,26 @@ class TestTrouble:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "history.csv")
 
         monkeypatch.setattr(TrainingRun, "_write_files", full)
-        error = self.error_of(data, tmp_path, capsys)
-        assert error == "trainer.fit: No space left on device (history.csv): the same command goes on."
+        assert self.error_of(data, tmp_path, capsys) == (
+            "trainer.fit: No space left on device (history.csv): once the disk takes files again, the same command "
+            "goes on after the last whole epoch."
+        )
+
+    def test_a_file_where_the_run_folder_should_be(
+        self, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        (tmp_path / "run").touch()
+        assert self.error_of(data, tmp_path / "run", capsys) == (
+            f"trainer.fit: File exists ({tmp_path / 'run'}): see to that file or folder, or name another."
+        )
+
+    def test_weights_that_are_none(self, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        (tmp_path / "w.safetensors").write_bytes(b"garbage")
+        arguments = ["--data", str(data), "--weights", str(tmp_path / "w.safetensors"), "--run", str(tmp_path / "run")]
+        assert fit.main(arguments) == 2
+        error = capsys.readouterr().err.splitlines()[-1]
+        assert error.startswith(f"trainer.fit: {tmp_path / 'w.safetensors'} cannot be read as safetensors (")
+        assert not (tmp_path / "run").exists()
 
     def test_a_loss_that_is_not_finite(
         self, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

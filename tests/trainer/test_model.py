@@ -44,6 +44,22 @@ class TestImageNetStart:
         with pytest.raises(DatasetError, match="not torchvision ResNet-50 weights"):
             load_imagenet(BrainTumorClassifier(), tmp_path / "w.safetensors")
 
+    def test_a_broken_file_is_named(self, tmp_path: Path) -> None:
+        body = network.resnet50(weights=None)
+        save_file(body.state_dict(), tmp_path / "w.safetensors")
+        (tmp_path / "w.safetensors").write_bytes((tmp_path / "w.safetensors").read_bytes()[:-1000])
+        with pytest.raises(DatasetError, match=r"w\.safetensors cannot be read as safetensors \(.+\): --weights must"):
+            load_imagenet(BrainTumorClassifier(), tmp_path / "w.safetensors")
+
+    def test_weights_of_another_shape_are_refused_and_the_network_left_alone(self, tmp_path: Path) -> None:
+        state = network.resnet50(weights=None).state_dict()
+        save_file(state | {"conv1.weight": torch.zeros(8, 3, 7, 7)}, tmp_path / "w.safetensors")
+        model = BrainTumorClassifier()
+        before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+        with pytest.raises(DatasetError, match=r"of another shape \['stem\.0\.weight'\]"):
+            load_imagenet(model, tmp_path / "w.safetensors")
+        assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
+
     def test_a_missing_file_is_named(self, tmp_path: Path) -> None:
         with pytest.raises(DatasetError, match="--weights must name"):
             load_imagenet(BrainTumorClassifier(), tmp_path / "none.safetensors")
