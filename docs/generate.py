@@ -1,90 +1,178 @@
 """Write what is made from code and figures anew: `python docs/generate.py`; `--check` only says what is out of date.
 
 docs/cli.md and docs/settings.md from the program, the README's figures from the bundled model's metrics.json, the
-tables of docs/training.md from docs/runs/ (copies of run folders, without their weights).
+tables of docs/training.md and docs/evaluation.md from that and docs/runs/ (copies of run folders, without weights).
 """  # noqa: INP001  a script, not a package
 
 import csv
 import json
 import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from trainer.model_card import overview
-from trainer.runtime.bundle import METRICS
+from trainer.card_figures import UNSEEN, overview
+from trainer.figure_records import Figures
+from trainer.figure_table import (
+    ACCURACY,
+    ECE,
+    MAP50_TUMOUR,
+    MAP_TUMOUR,
+    SENSITIVITY,
+    SPECIFICITY,
+    Row,
+    figure_rows,
+    markdown_table,
+    with_interval,
+)
+from trainer.intervals import Estimate
+from trainer.metrics import Metrics
+from trainer.runtime.bundle import Protocol, read_manifest
 from worker.cli.reference import command_page, settings_page
 from worker.settings import Settings
 
 DOCS = Path(__file__).resolve().parent
 README = DOCS.parent / "README.md"
 SEED_RUN, CROSS_VALIDATION = DOCS / "runs" / "seed", DOCS / "runs" / "cross-validation" / "cross-validation.json"
-PUBLISHED_ACCURACY = 0.98625
-"""Of the notebook on the 509 Val images that have a label line; its own output says 0.9862475442043221."""
 
 
-def bundled_model_table() -> str:
+@dataclass(frozen=True)
+class NotebookRun:
+    """The published run of the seed's recipe, as the notebook's own outputs have it.
+
+    Attributes:
+        source: where they stand.
+        size: side of the input, pixels.
+        epochs: until it stopped early.
+        validation_loss: of the last epoch.
+        validation_accuracy: of the last epoch.
+        test_loss: on Val.
+        test_accuracy: on the 509 Val images that have a label line.
+    """
+
+    source: str
+    size: int
+    epochs: int
+    validation_loss: float
+    validation_accuracy: float
+    test_loss: float
+    test_accuracy: float
+
+
+NOTEBOOK = NotebookRun(
+    source="https://github.com/amratanshu/brain-tumor-classification, outputs of brain-tumor-classifier.ipynb",
+    size=224,
+    epochs=32,
+    validation_loss=0.083,
+    validation_accuracy=0.983,
+    test_loss=0.056,
+    test_accuracy=0.98625,
+)
+
+
+@dataclass(frozen=True)
+class SeedRun:
+    """A run of the published recipe here: the same quantities, with the interval of the last."""
+
+    size: int
+    epochs: int
+    validation_loss: float
+    validation_accuracy: float
+    test_loss: float
+    test_accuracy: Estimate
+    test_images: int
+
+    @classmethod
+    def read(cls, folder: Path) -> "SeedRun":
+        """Read recipe.json, history.csv and test.json of a run folder."""
+        recipe, tested = (json.loads((folder / name).read_text()) for name in ("recipe.json", "test.json"))
+        with (folder / "history.csv").open(newline="") as file:
+            last = list(csv.DictReader(file))[-1]
+        return cls(
+            recipe["size"],
+            tested["epochs"],
+            float(last["validation_loss"]),
+            float(last["validation_accuracy"]),
+            tested["test_loss"],
+            Estimate(tested["test_accuracy"], *tested["test_accuracy_ci95"]),
+            tested["images"],
+        )
+
+
+@dataclass(frozen=True)
+class CrossValidation:
+    """cross-validation.json of `trainer.cross_validate`, which needs torch to import."""
+
+    protocol: dict[str, Any]
+    all_folds: Figures
+    folds: list[Figures]
+
+    @classmethod
+    def read(cls, path: Path) -> "CrossValidation":
+        """Read it."""
+        found = json.loads(path.read_text())
+        folds = [Figures.from_json(fold) for fold in found["folds"]]
+        return cls(found["protocol"], Figures.from_json(found["all_folds"]), folds)
+
+
+def bundled_model_table(model: Path) -> str:
     """The figures of the bundled model."""
-    model = Settings().model_folder
-    return f"Model `{model.name}`:\n\n{overview(json.loads((model / METRICS).read_text()))}"
+    return f"Model `{model.name}`:\n\n{overview(Metrics.read(model))}"
 
 
-def _row(*cells: str) -> str:
-    return "| " + " | ".join(cells) + " |\n"
+def seed_run_table(run: SeedRun) -> str:
+    """The run of the published recipe beside the notebook's own figures."""
+    return markdown_table(
+        ["published split, leaky", "notebook", "`--recipe seed` here"],
+        [
+            ["input", f"{NOTEBOOK.size} px", f"{run.size} px"],
+            ["epochs", f"{NOTEBOOK.epochs} (stopped early)", str(run.epochs)],
+            ["validation loss, last epoch", f"{NOTEBOOK.validation_loss}", f"{run.validation_loss:.3f}"],
+            ["validation accuracy, last epoch", f"{NOTEBOOK.validation_accuracy}", f"{run.validation_accuracy:.3f}"],
+            ["test loss on Val", f"{NOTEBOOK.test_loss}", f"{run.test_loss:.3f}"],
+            ["test accuracy on Val (95 % interval)", f"{NOTEBOOK.test_accuracy}", with_interval(run.test_accuracy)],
+        ],
+    )
 
 
-def seed_run_table() -> str:
-    """The run of the published recipe beside the notebook's own figure."""
-    recipe, tested = (json.loads((SEED_RUN / name).read_text()) for name in ("recipe.json", "test.json"))
-    with (SEED_RUN / "history.csv").open(newline="") as file:
-        last = list(csv.DictReader(file))[-1]
-    low, high = tested["test_accuracy_ci95"]
+def cross_validation_table(found: CrossValidation) -> str:
+    """All folds together, and each."""
+    protocol, columns = found.protocol, [found.all_folds, *found.folds]
     return (
-        _row("published split, leaky", "notebook", "`--recipe seed` here")
-        + _row("---", "---", "---")
-        + _row("input", "224 px", f"{recipe['size']} px")
-        + _row("epochs", "32 (stopped early)", str(tested["epochs"]))
-        + _row("validation loss, last epoch", "0.083", f"{float(last['validation_loss']):.3f}")
-        + _row("validation accuracy, last epoch", "0.983", f"{float(last['validation_accuracy']):.3f}")
-        + _row("test loss on Val", "0.056", f"{tested['test_loss']:.3f}")
-        + _row(
-            "test accuracy on Val (95 % interval)",
-            f"{PUBLISHED_ACCURACY}",
-            f"{tested['test_accuracy']:.4f} ({low:.3f}–{high:.3f})",
+        f"Recipe `{protocol['recipe']}`, {protocol['size']} px, {protocol['epochs']} epochs, seed {protocol['seed']}: "
+        f"{protocol['images']} images in {protocol['groups']} groups (the largest has {protocol['largest_group']}), "
+        f"{protocol['repeats_left_out']} repeats left out.\n\n"
+        + markdown_table(
+            ["with 95 % interval", "all folds", *(f"fold {number}" for number in range(1, len(columns)))],
+            figure_rows(columns),
         )
     )
 
 
-def _figure(figures: Mapping[str, Any], name: str) -> str:
-    value, interval = figures[name], figures[f"{name}_ci95"]
-    return "–" if value is None else f"{value:.3f} ({interval[0]:.3f}–{interval[1]:.3f})"
+def protocols_table(model: Path, seed_run: SeedRun, found: CrossValidation) -> str:
+    """The same question asked three ways: how good is a network on images it has not seen?"""
+    metrics, manifest, protocol = Metrics.read(model), read_manifest(model), found.protocol
+    unseen, pooled = metrics.leak_free, found.all_folds
+    part = "all of Val" if metrics.protocol is Protocol.LEAK_FREE else UNSEEN
 
+    def row(each: Row, published: str = "–") -> list[str]:
+        ours = ("–" if figures is None else with_interval(each.figure(figures)) for figures in (unseen, pooled))
+        return [each.title, published, *ours]
 
-def cross_validation_table() -> str:
-    """All folds together, and each."""
-    found = json.loads(CROSS_VALIDATION.read_text())
-    protocol, columns = found["protocol"], [found["all_folds"], *found["folds"]]
+    counts = ("–" if figures is None else f"{figures.images} ({figures.groups})" for figures in (unseen, pooled))
     rows = [
-        _row("", "all folds", *(f"fold {number}" for number in range(1, len(columns)))),
-        _row(*["---"] * (len(columns) + 1)),
-        _row("images", *(str(column["images"]) for column in columns)),
+        ["network", "`--recipe seed`, the classifier alone", f"`{model.name}`", f"`--recipe {protocol['recipe']}`"],
+        ["input", f"{seed_run.size} px", f"{manifest.input_size} px", f"{protocol['size']} px"],
+        ["epochs", f"{seed_run.epochs}", f"{manifest.recipe['epochs']}", f"{protocol['epochs']}"],
+        ["tested on", "all of Val", part, f"Train and Val in {protocol['folds']} folds"],
+        ["images (groups of look-alikes)", str(seed_run.test_images), *counts],
+        row(ACCURACY, with_interval(seed_run.test_accuracy)),
+        *(row(each) for each in (SENSITIVITY, SPECIFICITY, MAP50_TUMOUR, MAP_TUMOUR, ECE)),
     ]
-    for title, name in (
-        ("accuracy, four classes", "accuracy"),
-        ("sensitivity at the operating point", "sensitivity"),
-        ("specificity at the operating point", "specificity"),
-        ("mAP50, tumours", "map50_tumour"),
-        ("mAP50-95, tumours", "map_tumour"),
-        ("mAP50, as published", "map50"),
-        ("calibration error before", "ece_uncalibrated"),
-        ("calibration error after", "ece"),
-    ):
-        rows.append(_row(title, *(_figure(column, name) for column in columns)))
-    return (
-        f"Recipe `{protocol['recipe']}`, {protocol['size']} px, {protocol['epochs']} epochs, seed {protocol['seed']}: "
-        f"{protocol['images']} images in {protocol['groups']} groups (the largest has {protocol['largest_group']}), "
-        f"{protocol['repeats_left_out']} repeats left out.\n\n" + "".join(rows)
+    return markdown_table(
+        ["with 95 % interval", "published split, leaky", "leak-free", "grouped cross-validation"], rows
     )
 
 
@@ -96,8 +184,23 @@ def with_block(page: str, name: str, content: Callable[[], str]) -> str:
 
 def training_page() -> str:
     """docs/training.md with its tables."""
-    page = with_block((DOCS / "training.md").read_text(), "seed-run", seed_run_table)
-    return with_block(page, "cross-validation", cross_validation_table)
+    page = with_block((DOCS / "training.md").read_text(), "seed-run", lambda: seed_run_table(SeedRun.read(SEED_RUN)))
+    return with_block(page, "cross-validation", lambda: cross_validation_table(CrossValidation.read(CROSS_VALIDATION)))
+
+
+def evaluation_page() -> str:
+    """docs/evaluation.md with its table."""
+
+    def table() -> str:
+        seed_run, found = SeedRun.read(SEED_RUN), CrossValidation.read(CROSS_VALIDATION)
+        return protocols_table(Settings().model_folder, seed_run, found)
+
+    return with_block((DOCS / "evaluation.md").read_text(), "protocols", table)
+
+
+def readme_page() -> str:
+    """README.md with the figures of the bundled model."""
+    return with_block(README.read_text(), "figures", lambda: bundled_model_table(Settings().model_folder))
 
 
 def main() -> int:
@@ -106,7 +209,8 @@ def main() -> int:
         DOCS / "cli.md": command_page(),
         DOCS / "settings.md": settings_page(),
         DOCS / "training.md": training_page(),
-        README: with_block(README.read_text(), "figures", bundled_model_table),
+        DOCS / "evaluation.md": evaluation_page(),
+        README: readme_page(),
     }
     stale = [path for path, page in pages.items() if path.read_text() != page]
     if "--check" in sys.argv[1:]:

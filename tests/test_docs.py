@@ -1,10 +1,55 @@
 """Pages that are made from code and figures say what code and figures say."""
 
+import importlib.util
+import json
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from tests.trainer.figures_made_by_hand import made_up_figures, made_up_metrics
+from trainer.runtime.bundle import CALIBRATION, WEIGHTS, Manifest, Protocol
 
 REPOSITORY = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="module")
+def generate() -> ModuleType:
+    """docs/generate.py, which is no package."""
+    spec = importlib.util.spec_from_file_location("docs_generate", REPOSITORY / "docs" / "generate.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def seed_run(tmp_path: Path) -> Path:
+    """A made-up run of the seed's recipe."""
+    folder = tmp_path / "seed"
+    folder.mkdir()
+    tested = {"epochs": 9, "images": 512, "test_loss": 0.1, "test_accuracy": 0.951, "test_accuracy_ci95": [0.93, 0.97]}
+    (folder / "recipe.json").write_text('{"size": 128}')
+    (folder / "test.json").write_text(json.dumps(tested))
+    header = "epoch,train_loss,train_accuracy,validation_loss,validation_accuracy"
+    (folder / "history.csv").write_text(f"{header}\n8,1,0.5,1,0.5\n9,0.1,0.96,0.123,0.944\n")
+    return folder
+
+
+@pytest.fixture
+def cross_validation(tmp_path: Path) -> Path:
+    """A made-up cross-validation."""
+    protocol = {"recipe": "default", "size": 128, "epochs": 5, "folds": 3, "seed": 1, "images": 4000,
+                "repeats_left_out": 1200, "groups": 2500, "largest_group": 30}  # fmt: skip
+    path = tmp_path / "cross-validation.json"
+    folds = [made_up_figures(40, 30, accuracy).as_json() for accuracy in (0.81, 0.82, 0.83)]
+    all_folds = made_up_figures(4000, 2500, 0.82).as_json()
+    path.write_text(json.dumps({"protocol": protocol, "all_folds": all_folds, "folds": folds}))
+    return path
 
 
 def test_generated_pages_are_fresh() -> None:
@@ -12,3 +57,63 @@ def test_generated_pages_are_fresh() -> None:
         [sys.executable, "docs/generate.py", "--check"], cwd=REPOSITORY, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_the_seed_run_beside_the_notebook(generate: ModuleType, seed_run: Path) -> None:
+    table = generate.seed_run_table(generate.SeedRun.read(seed_run))
+    assert "| epochs | 32 (stopped early) | 9 |" in table
+    assert "| validation loss, last epoch | 0.083 | 0.123 |" in table
+    assert "| test accuracy on Val (95 % interval) | 0.98625 | 0.951 (0.930–0.970) |" in table
+
+
+def test_the_folds_side_by_side(generate: ModuleType, cross_validation: Path) -> None:
+    table = generate.cross_validation_table(generate.CrossValidation.read(cross_validation))
+    assert "4000 images in 2500 groups (the largest has 30), 1200 repeats left out" in table
+    assert "| images (groups of look-alikes) | 4000 (2500) | 40 (30) | 40 (30) | 40 (30) |" in table
+    (accuracy,) = [line for line in table.splitlines() if line.startswith("| accuracy, four classes")]
+    assert [cell[:5] for cell in accuracy.strip("| ").split(" | ")[1:]] == ["0.820", "0.810", "0.820", "0.830"]
+
+
+@pytest.mark.parametrize(
+    ("protocol", "expected"),
+    [
+        (Protocol.LEAK_FREE, ("all of Val", "40 (30)", "0.900 (0.800–0.950)")),
+        (Protocol.LEAKY, ("Val unlike any training image", "20 (18)", "0.850 (0.750–0.950)")),
+        (Protocol.UNCHECKED, ("Val unlike any training image", "–", "–")),
+    ],
+)
+def test_three_protocols_side_by_side(
+    generate: ModuleType,
+    seed_run: Path,
+    cross_validation: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    protocol: Protocol,
+    expected: tuple[str, str, str],
+) -> None:
+    tested_on, images, accuracy = expected
+    model = tmp_path / "2026.00"
+    model.mkdir()
+    made_up_metrics(protocol).write(model)
+    manifest = Manifest("2026.00", 192, False, {WEIGHTS: "0" * 64, CALIBRATION: "1" * 64}, {"epochs": 14})
+    monkeypatch.setattr(generate, "read_manifest", lambda _: manifest)
+    found = generate.CrossValidation.read(cross_validation)
+    table = generate.protocols_table(model, generate.SeedRun.read(seed_run), found)
+    assert "| with 95 % interval | published split, leaky | leak-free | grouped cross-validation |" in table
+    assert "| input | 128 px | 192 px | 128 px |" in table
+    assert "| epochs | 9 | 14 | 5 |" in table
+    assert f"| tested on | all of Val | {tested_on} | Train and Val in 3 folds |" in table
+    assert f"| images (groups of look-alikes) | 512 | {images} | 4000 (2500) |" in table
+    assert f"| accuracy, four classes | 0.951 (0.930–0.970) | {accuracy} | 0.820 (0.720–0.950) |" in table
+    assert "| sensitivity at the operating point | – | " in table
+
+
+def test_what_stands_between_the_marks_is_made_anew(generate: ModuleType) -> None:
+    page = "before\n<!-- x: by hand? no -->\nold\n<!-- /x -->\nafter\n<!-- y -->\nkept\n<!-- /y -->\n"
+    assert generate.with_block(page, "x", lambda: "new\n") == page.replace("old", "new")
+
+
+def test_every_block_has_its_marks(generate: ModuleType) -> None:
+    for page, name in (("evaluation", "protocols"), ("training", "seed-run"), ("training", "cross-validation")):
+        text = (REPOSITORY / "docs" / f"{page}.md").read_text()
+        assert generate.with_block(text, name, lambda: "made anew") != text, name

@@ -1,10 +1,10 @@
 """The README is short, its figures are those of the bundled model, and what it names is there."""
 
-import json
 import re
 from pathlib import Path
 
-from trainer.model_card import overview
+from trainer.card_figures import overview
+from trainer.metrics import Metrics
 from worker.settings import Settings
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -18,8 +18,7 @@ def test_it_is_short() -> None:
 
 def test_its_figures_are_those_of_the_bundled_model() -> None:
     model = Settings().model_folder
-    table = overview(json.loads((model / "metrics.json").read_text()))
-    assert f"Model `{model.name}`:\n\n{table}" in README, "run `python docs/generate.py`"
+    assert f"Model `{model.name}`:\n\n{overview(Metrics.read(model))}" in README, "run `python docs/generate.py`"
 
 
 def test_every_file_it_links_to_exists() -> None:

@@ -10,10 +10,10 @@ import numpy as np
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
+from trainer.intervals import IntArray
 from trainer.readings import ReadSample
 from trainer.runtime.boxes import MAX_DETECTIONS
 from trainer.runtime.records import CLASSES, GLAND_CHANNEL, LESION_CLASSES, FloatArray, TumorClass
-from trainer.scores import IntArray
 
 
 @dataclass(frozen=True)

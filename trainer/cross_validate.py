@@ -20,17 +20,19 @@ import numpy as np
 
 from trainer.calibrate import CalibrationError, fit_calibration
 from trainer.evaluation_pictures import draw_pictures
+from trainer.figure_records import Figures
 from trainer.figure_table import print_figures
 from trainer.fit import add_recipe_arguments, chosen_recipe, log_row, prepare_run, sentence_of
 from trainer.labels import DatasetError, Split, list_samples
 from trainer.leakage import PictureGroups, find_picture_groups
 from trainer.loop import TrainingError
-from trainer.measure import Answered, Figures, answer, figures
+from trainer.measure import Answered, answer, figures
 from trainer.parallel import Processes
 from trainer.parts import Parts, samples_at, within_limit
 from trainer.readings import read_samples
 from trainer.recipes import Recipe
 from trainer.run import TrainingRun
+from trainer.run_folder import record_end
 from trainer.runtime.bundle import ModelBundle, write_json
 from trainer.runtime.decision import Calibration
 from trainer.runtime.folding import inference_network
@@ -64,13 +66,21 @@ class CrossValidation:
 
     Attributes:
         protocol: how they came about.
-        all_folds: of the pooled answers; intervals by drawing whole look-alike groups.
+        all_folds: of the pooled answers.
         folds: of each fold alone.
     """
 
     protocol: Protocol
     all_folds: Figures | None
     folds: list[Figures | None]
+
+    def as_json(self) -> dict[str, object]:
+        """What cross-validation.json holds."""
+        return {
+            "protocol": asdict(self.protocol),
+            "all_folds": self.all_folds and self.all_folds.as_json(),
+            "folds": [fold and fold.as_json() for fold in self.folds],
+        }
 
 
 def unique_rows(pictures: PictureGroups, limit: int | None) -> np.ndarray:
@@ -109,6 +119,7 @@ def train_fold(
                 number, arguments.folds, len(fold.training), len(fold.held_out), len(fold.test))  # fmt: skip
     run = prepare_run(arguments.out / f"fold-{number}", recipe, parts, arguments, Processes())
     run.fit(log_row, deadline - time.monotonic())
+    record_end(run)
     if not run.is_over:
         raise TrainingError(f"no time for the rest of fold {number}; the same command goes on with it.")
     return run
@@ -151,10 +162,11 @@ def cross_validate(arguments: argparse.Namespace) -> CrossValidation:
         len(rows), len(samples) - len(rows), len(group_sizes), int(group_sizes.max()),
     )  # fmt: skip
     pooled = [each for fold in answered for each in fold]
-    groups = np.concatenate([pictures.groups[fold.test] for fold in folds])
-    found = CrossValidation(protocol, figures(pooled, groups=groups), [figures(fold) for fold in answered])
+    groups = [pictures.groups[fold.test] for fold in folds]
+    of_each = [figures(fold, groups=own) for fold, own in zip(answered, groups, strict=True)]
+    found = CrossValidation(protocol, figures(pooled, groups=np.concatenate(groups)), of_each)
     write_folds(arguments.out / FOLDS, pictures, folds)
-    write_json(arguments.out / RESULT, asdict(found))
+    write_json(arguments.out / RESULT, found.as_json())
     draw_pictures(pooled, arguments.out)
     return found
 
@@ -184,7 +196,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"trainer.cross_validate: {sentence_of(error)}", file=sys.stderr)  # noqa: T201  the command's own answer
         return 2
     if parsed.json:
-        print(json.dumps(asdict(found), allow_nan=False))  # noqa: T201  the command line's own answer
+        print(json.dumps(found.as_json(), allow_nan=False))  # noqa: T201  the command line's own answer
     else:
         columns = {"all folds": found.all_folds} | {f"fold {n}": fold for n, fold in enumerate(found.folds, start=1)}
         print_figures(f"{parsed.folds} folds of whole look-alike groups", columns)

@@ -1,30 +1,39 @@
-"""`python -m trainer.evaluate`: how good a model folder is on Val, and on the Val images without a look-alike in Train.
+"""`python -m trainer.evaluate`: how good a model folder is on Val, and on the part of Val unlike what it has seen.
 
 docs/evaluation.md says what every figure means. `--engine openvino` needs no torch.
 """
 
 import argparse
-import csv
 import json
 import logging
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
-import numpy.typing as npt
-from rich.progress import track
 
+from trainer.card_figures import columns_of
 from trainer.evaluation_pictures import PICTURES, draw_pictures
+from trainer.figure_records import Figures
 from trainer.figure_table import print_figures
+from trainer.intervals import BoolArray
 from trainer.labels import DatasetError, Sample, Split, list_samples
-from trainer.leakage import HashArray, looks_like_any, perceptual_hashes
-from trainer.measure import Answered, Figures, answer, figures
-from trainer.model_card import FIGURES, write_model_card
-from trainer.readings import STDERR, read_samples
-from trainer.runtime.bundle import METRICS, TRAINING_FILES, ModelFolderError, write_json
+from trainer.leakage import PictureGroups, find_picture_groups, looks_like_any
+from trainer.measure import Answered, answer, figures
+from trainer.metrics import Metrics
+from trainer.model_card import FIGURES, OtherTables, model_card
+from trainer.readings import read_samples
+from trainer.runtime.bundle import (
+    MODEL_CARD,
+    TRAINING_FILES,
+    ListedFile,
+    ModelFolderError,
+    Protocol,
+    read_file_list,
+    write_whole,
+)
 from trainer.runtime.engine import EngineError
 from trainer.runtime.predictor import EngineName, Predictor, load_predictor
 from trainer.runtime.records import CLASSES
@@ -38,53 +47,51 @@ class LookAlikes:
 
     Attributes:
         clean: for each Val image `(n,)`: no image of Train looks like it.
-        trained_on: how many images the model was trained on look like a Val image; 0 is the leak-free protocol.
+        unseen: for each Val image `(n,)`: no image the model was trained on looks like it, of those that were found.
+        trained_on: how many of those look like a Val image.
+        not_found: how many images the model was trained on are not in Train, by name and sum.
     """
 
-    clean: npt.NDArray[np.bool_]
+    clean: BoolArray
+    unseen: BoolArray
     trained_on: int
+    not_found: int
 
-
-class Protocol(StrEnum):
-    """Whether the model was trained on images that look like those it is measured on."""
-
-    LEAK_FREE = "leak-free"
-    LEAKY = "published (leaky)"
-    UNCHECKED = "unchecked"
-
-    @classmethod
-    def of(cls, look_alikes: LookAlikes | None) -> "Protocol":
-        """Judge; `None`: there was no Train to look at."""
-        if look_alikes is None:
-            return cls.UNCHECKED
-        return cls.LEAKY if look_alikes.trained_on else cls.LEAK_FREE
+    @property
+    def protocol(self) -> Protocol:
+        """What figures of all of Val are worth: what was not found may look like anything."""
+        if self.not_found:
+            return Protocol.UNCHECKED
+        return Protocol.LEAKY if self.trained_on else Protocol.LEAK_FREE
 
 
 @dataclass(frozen=True)
 class Evaluation:
     """What metrics.json holds, and the answers it was counted from."""
 
-    figures: Figures
+    metrics: Metrics
     answered: Sequence[Answered]
 
 
-def _hashes(samples: Sequence[Sample], title: str) -> HashArray:
-    chunks = [samples[start : start + 64] for start in range(0, len(samples), 64)]
-    hashed = [
-        perceptual_hashes([s.image_path for s in chunk])
-        for chunk in track(chunks, title, console=STDERR, transient=True)
+def find_look_alikes(val: PictureGroups, train: PictureGroups, trained: Sequence[ListedFile]) -> LookAlikes:
+    """Compare Val with Train by perceptual hash (`trainer.leakage`), mirror images counted.
+
+    Args:
+        val: images of Val.
+        train: all images of Train.
+        trained: what the model says it was trained on; an image of Train is that only with the same name and sum.
+    """
+    listed = set(trained)
+    present = [
+        ListedFile(sample.name, sha256) in listed for sample, sha256 in zip(train.samples, train.sha256, strict=True)
     ]
-    return np.concatenate(hashed)
-
-
-def find_look_alikes(val: Sequence[Sample], train: Sequence[Sample], model: Path) -> LookAlikes:
-    """Compare Val with Train by perceptual hash (`trainer.leakage`), mirror images counted."""
-    val_hashes, train_hashes = _hashes(val, "comparing Val"), _hashes(train, "with Train")
-    with (model / TRAINING_FILES).open(newline="") as file:
-        trained = {row["name"] for row in csv.DictReader(file)}
-    was_trained_on = np.array([sample.name in trained for sample in train])
-    leaky = looks_like_any(train_hashes[was_trained_on], val_hashes)
-    return LookAlikes(~looks_like_any(val_hashes, train_hashes), int(leaky.sum()))
+    trained_hashes = train.hashes[np.array(present, np.bool_)]
+    return LookAlikes(
+        clean=~looks_like_any(val.hashes, train.hashes),
+        unseen=~looks_like_any(val.hashes, trained_hashes),
+        trained_on=int(looks_like_any(trained_hashes, val.hashes).sum()),
+        not_found=len(listed) - sum(present),
+    )
 
 
 def first_of_each_class(samples: Sequence[Sample], limit: int | None) -> list[Sample]:
@@ -99,30 +106,62 @@ def first_of_each_class(samples: Sequence[Sample], limit: int | None) -> list[Sa
 
 
 def evaluate(predictor: Predictor, data: Path, limit: int | None = None) -> Evaluation:
-    """Measure a model on DIR/Val; `val_clean` is `None` where DIR holds no Train to compare with.
+    """Measure a model on DIR/Val, and compare Val with DIR/Train where that is there.
 
     Raises:
         DatasetError: DIR/Val is missing or empty, or an image cannot be read.
+        ModelFolderError: the list of the images it was trained on is broken.
     """
     bundle = predictor.bundle
     samples = first_of_each_class(list_samples(data, Split.VAL), limit)
+    trained = read_file_list(bundle.folder / TRAINING_FILES)
     reads, seconds = read_samples(predictor, samples, "reading Val")
-    answered = answer(reads, bundle.calibration)
+    answered, pictures = answer(reads, bundle.calibration), find_picture_groups(samples)
     look_alikes = None
     if (data / Split.TRAIN).is_dir():
-        look_alikes = find_look_alikes(samples, list_samples(data, Split.TRAIN), bundle.folder)
-    clean = [each for each, keep in zip(answered, look_alikes.clean, strict=True) if keep] if look_alikes else []
-    found: Figures = {
-        "model": bundle.version,
-        "weights_sha256": bundle.weights_sha256,
-        "engine": predictor.engine_name,
-        "images_per_second": len(reads) / seconds,
-        "protocol": Protocol.of(look_alikes),
-        "trained_look_alikes_of_val": look_alikes.trained_on if look_alikes else None,
-        "val": figures(answered),
-        "val_clean": figures(clean),
-    }
-    return Evaluation(found, answered)
+        train = find_picture_groups(list_samples(data, Split.TRAIN))
+        look_alikes = find_look_alikes(pictures, train, trained)
+    val = figures(answered, groups=pictures.groups)
+    if val is None:
+        raise DatasetError(f"{data / Split.VAL} holds no image to measure.")
+
+    def part(keep: BoolArray) -> Figures | None:
+        if keep.all():
+            return val
+        return figures([answered[row] for row in np.flatnonzero(keep)], groups=pictures.groups[keep])
+
+    protocol = Protocol.UNCHECKED if look_alikes is None else look_alikes.protocol
+    metrics = Metrics(
+        model=bundle.version,
+        weights_sha256=bundle.weights_sha256,
+        calibration_sha256=bundle.calibration_sha256,
+        engine=predictor.engine_name,
+        images_per_second=len(reads) / seconds,
+        protocol=protocol,
+        trained_look_alikes_of_val=None if look_alikes is None else look_alikes.trained_on,
+        training_files_not_found=len(trained) if look_alikes is None else look_alikes.not_found,
+        val=val,
+        val_unseen=None if look_alikes is None or protocol is Protocol.UNCHECKED else part(look_alikes.unseen),
+        val_clean=None if look_alikes is None else part(look_alikes.clean),
+    )
+    return Evaluation(metrics, answered)
+
+
+def publish(evaluation: Evaluation, tables: OtherTables, folder: Path) -> None:
+    """Write metrics.json, figures/ and MODEL_CARD.md into a model folder; nothing when one of them cannot be made.
+
+    Raises:
+        ModelFolderError: the folder was changed meanwhile.
+        DatasetError: an image cannot be read any more.
+    """
+    card = model_card(folder, evaluation.metrics, tables, PICTURES)
+    with TemporaryDirectory(prefix=".figures-", dir=folder) as drawn:
+        draw_pictures(evaluation.answered, Path(drawn))
+        (folder / FIGURES).mkdir(exist_ok=True)
+        for name in PICTURES:
+            (Path(drawn) / name).replace(folder / FIGURES / name)
+    evaluation.metrics.write(folder)
+    write_whole(folder / MODEL_CARD, card)
 
 
 def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -150,24 +189,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parsed = parse_arguments(arguments)
     try:
         predictor = load_predictor(parsed.model, parsed.engine, parsed.threads)
+        tables = OtherTables.read(parsed.model)  # a broken one is told before minutes of measuring
         evaluation = evaluate(predictor, parsed.data, parsed.limit)
         if parsed.pictures:
             draw_pictures(evaluation.answered, parsed.pictures)
         if parsed.write:
-            draw_pictures(evaluation.answered, parsed.model / FIGURES)
+            publish(evaluation, tables, parsed.model)
     except (DatasetError, ModelFolderError, EngineError) as error:
         print(f"trainer.evaluate: {error}", file=sys.stderr)  # noqa: T201  the command line's own answer
         return 2
-    if parsed.write:
-        write_json(parsed.model / METRICS, evaluation.figures)
-        write_model_card(parsed.model)
+    metrics = evaluation.metrics
     if parsed.json:
-        print(json.dumps(evaluation.figures, allow_nan=False))  # noqa: T201  the command line's own answer
+        print(json.dumps(metrics.as_json(), allow_nan=False))  # noqa: T201  the command line's own answer
     else:
-        found = evaluation.figures
         print_figures(
-            f"{found['model']} on Val ({found['engine']}), protocol: {found['protocol']}",
-            {"all of Val": found["val"], "without look-alikes in Train": found["val_clean"]},
+            f"{metrics.model} ({metrics.engine})",
+            {f"{column.title}: {column.protocol}": column.figures for column in columns_of(metrics)},
         )
     return 0
 

@@ -1,31 +1,72 @@
-"""The main figures as a table for a terminal, a column for each set of images."""
+"""The main figures as a table, a column for each set of images: for a terminal, and in Markdown for pages."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 from rich.table import Table
 
+from trainer.figure_records import Figures
+from trainer.intervals import Estimate
 from trainer.readings import STDERR
 
+
+@dataclass(frozen=True)
+class Row:
+    """A figure, and what a table calls it."""
+
+    title: str
+    figure: Callable[[Figures], Estimate | None]
+
+
+ACCURACY = Row("accuracy, four classes", lambda found: found.decision.accuracy)
+SENSITIVITY = Row("sensitivity at the operating point", lambda found: found.decision.sensitivity)
+SPECIFICITY = Row("specificity at the operating point", lambda found: found.decision.specificity)
+MAP50_TUMOUR = Row("mAP50, tumours (normal glands ignored)", lambda found: found.boxes.map50_tumour)
+MAP_TUMOUR = Row("mAP50-95, tumours", lambda found: found.boxes.map_tumour)
+MAP50 = Row("mAP50, all tumour and gland lines as published", lambda found: found.boxes.map50)
+ECE_CLASSIFIER = Row(
+    "calibration error, classifier after temperature scaling", lambda found: found.calibration.ece_classifier
+)
+ECE = Row("calibration error of the answer", lambda found: found.calibration.ece)
+
 ROWS = (
-    "images", "accuracy", "sensitivity", "specificity", "map50", "map", "map50_tumour", "map_tumour",
-    "ece_uncalibrated", "ece_classifier", "ece",
-)  # fmt: skip
+    ACCURACY,
+    Row("accuracy of the classifier alone", lambda found: found.decision.classifier_accuracy),
+    SENSITIVITY,
+    SPECIFICITY,
+    MAP50_TUMOUR,
+    MAP_TUMOUR,
+    MAP50,
+    Row("mAP50-95, as published", lambda found: found.boxes.map),
+    Row("calibration error (15 bins) of the raw classifier", lambda found: found.calibration.ece_uncalibrated),
+    ECE_CLASSIFIER,
+    ECE,
+    Row("share with a low margin", lambda found: found.decision.low_margin_share),
+    Row("share with a classifier that disagrees", lambda found: found.decision.disagreement_share),
+)
 
 
-def _cell(column: Mapping[str, object], name: str) -> str:
-    value, interval = column.get(name), column.get(f"{name}_ci95")
-    if not isinstance(value, float | int):
-        return "-"
-    return f"{value:.4g}" + (f" ({interval[0]:.3f}-{interval[1]:.3f})" if isinstance(interval, tuple) else "")
+def with_interval(estimate: Estimate | None) -> str:
+    """A figure with its interval, a dash where there was nothing to count."""
+    return "–" if estimate is None else f"{estimate.value:.3f} ({estimate.low:.3f}–{estimate.high:.3f})"
 
 
-def print_figures(title: str, columns: Mapping[str, object]) -> None:
-    """Print columns of figures by heading on standard error; one that is no mapping (nothing measured) stays empty."""
-    table = Table(title=title)
-    table.add_column("figure (95 % interval)")
-    for heading in columns:
-        table.add_column(heading)
-    figures = [column if isinstance(column, Mapping) else {} for column in columns.values()]
-    for name in ROWS:
-        table.add_row(name, *(_cell(column, name) for column in figures))
+def markdown_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table."""
+    lines = [headings, ["---"] * len(headings), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
+
+
+def figure_rows(columns: Sequence[Figures], rows: Sequence[Row] = ROWS) -> list[list[str]]:
+    """The cells of a table, title first: the counts, then a line for each of `rows`."""
+    counts = ["images (groups of look-alikes)", *(f"{figures.images} ({figures.groups})" for figures in columns)]
+    return [counts, *([row.title, *(with_interval(row.figure(figures)) for figures in columns)] for row in rows)]
+
+
+def print_figures(title: str, columns: Mapping[str, Figures | None]) -> None:
+    """Print columns of figures by heading on standard error; one in which nothing was measured is left out."""
+    measured = {heading: figures for heading, figures in columns.items() if figures is not None}
+    table = Table("figure (95 % interval)", *measured, title=title)
+    for cells in figure_rows(list(measured.values())):
+        table.add_row(*cells)
     STDERR.print(table)

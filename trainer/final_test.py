@@ -4,9 +4,9 @@ import json
 
 from trainer.dataset import BrainTumorTestDataset
 from trainer.figures import draw_samples
+from trainer.intervals import wilson_interval
 from trainer.labels import Sample
 from trainer.run import TrainingRun
-from trainer.scores import wilson_interval
 
 TEST, TEST_SAMPLES = "test.json", "test-samples.png"
 

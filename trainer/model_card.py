@@ -1,15 +1,19 @@
 """MODEL_CARD.md, written from the other files of a model folder: no number is typed by hand."""
 
-import csv
-import json
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Collection, Iterator
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Self
 
-from trainer.engine_comparison import ENGINES, HEADINGS, EngineComparison, table_rows
+from trainer.card_figures import ALL, UNSEEN, calibration_note, class_tables, interval_note, overview
+from trainer.card_training import read_record, start_weights_line, training_lines
+from trainer.engine_comparison import ENGINES, EngineComparison, table_rows
+from trainer.engine_comparison import HEADINGS as ENGINE_HEADINGS
+from trainer.figure_table import markdown_table
 from trainer.fusion import BOX_LEAD
+from trainer.metrics import Metrics
+from trainer.run_record import RunRecord
 from trainer.runtime.bundle import (
     HELD_OUT_FILES,
     METRICS,
@@ -17,14 +21,17 @@ from trainer.runtime.bundle import (
     TRAINING_FILES,
     WEIGHTS,
     Manifest,
+    ModelFolderError,
+    Protocol,
     read_calibration,
+    read_file_list,
     read_manifest,
+    write_whole,
 )
 from trainer.runtime.decision import CLASSIFIER_LIMIT
-from trainer.runtime.records import CLASSES, LESION_CLASSES
-from trainer.stress import CALLS, STRESS, StressGroup, StressTable
-
-Figures = Mapping[str, Any]
+from trainer.runtime.records import CLASSES
+from trainer.stress import HEADINGS as STRESS_HEADINGS
+from trainer.stress import STRESS, StressTable
 
 FIGURES = "figures"
 """Folder of pictures in the model folder, written by `python -m trainer.evaluate --write`."""
@@ -42,15 +49,15 @@ two contradict each other the slice goes to a person.
 _TERMS = """\
 - Data: "MRI for Brain Tumor with Bounding Boxes" (Kaggle). Its licence is not stated where it was found, so these
   weights are for research use and are not under the licence of the code.
-- Start weights of the ResNet-50 body: ImageNet (`trainer.fit --weights`, or torchvision's), unless trained with
-  `--scratch`.
 """
 
 _STRESS = """\
 `python -m benchmarks.stress_table`: every file through the worker's intake, every slice that is read answered as a
-study of its own. Shares are of the slices read; slices of one patient resemble each other, so the intervals (Wilson)
-are too narrow for another patient. Called a tumour: the most likely class is one. Urgent: P(tumour) at or above the
-operating point. Sent to review: not urgent, with a reason why a person should look.
+study of its own (docs/evaluation.md says what the pictures are). Shares are of the pictures that differ in a pixel;
+their intervals count the slices of a study together, and there is none where all are of one study. Where the files
+state no study, slices count as unrelated, and the interval is too narrow. Called a tumour: the most likely class is
+one. Urgent: P(tumour) at or above the operating point. Sent to review: not urgent, with a reason why a person should
+look. Pictures of tumours are labelled by their case, so slices beside the lesion may be among them.
 """
 
 _ENGINES = """\
@@ -70,144 +77,68 @@ _LIMITS = """\
 """
 
 
-_DECISION_COLUMNS = {"precision": "precision", "recall": "recall", "f1": "F1"}
-_BOX_COLUMNS = {
-    "map50_tumour": "AP50 tumour",
-    "map_tumour": "AP50-95 tumour",
-    "map50": "AP50 as published",
-    "map": "AP50-95 as published",
-}
+@dataclass(frozen=True)
+class OtherTables:
+    """What else was measured of a model, each by a command of its own; `None` where it was not."""
+
+    stress: StressTable | None
+    engines: EngineComparison | None
+
+    @classmethod
+    def read(cls, folder: Path) -> Self:
+        """Read them.
+
+        Raises:
+            ModelFolderError: one of the files is broken.
+        """
+        return cls(StressTable.read(folder), EngineComparison.read(folder))
 
 
-def _share(value: float | None) -> str:
-    return "–" if value is None else f"{value:.3f}"
+def _how_good(metrics: Metrics) -> Iterator[str]:
+    yield f"## How good it is\n\n{overview(metrics)}"
+    yield interval_note(metrics.val)
+    figures = metrics.leak_free or metrics.val
+    yield calibration_note(figures)
+    images = UNSEEN if metrics.leak_free and metrics.protocol is not Protocol.LEAK_FREE else ALL
+    yield f"Every class, {images}:\n"
+    yield from class_tables(figures)
 
 
-def _with_interval(figures: Figures, name: str) -> str:
-    value, interval = figures[name], figures[f"{name}_ci95"]
-    return _share(value) if interval is None else f"{_share(value)} ({interval[0]:.3f}–{interval[1]:.3f})"
-
-
-def _table(headings: list[str], rows: list[list[str]]) -> str:
-    lines = [headings, ["---"] * len(headings), *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
-
-
-def overview(metrics: Figures) -> str:
-    """The main figures of metrics.json as a Markdown table."""
-    columns = [figures for figures in (metrics["val"], metrics["val_clean"]) if figures]
-    titles = ["all of Val", "Val without a look-alike in Train"]
-    # the second column looks like nothing in Train, whatever the model was trained on
-    protocols = [metrics["protocol"], "leak-free"]
-    rows = [
-        ["protocol", *protocols[: len(columns)]],
-        ["images", *(str(figures["images"]) for figures in columns)],
-    ]
-    for title, name in (
-        ("accuracy, four classes", "accuracy"),
-        ("accuracy of the classifier alone", "classifier_accuracy"),
-        ("sensitivity at the operating point", "sensitivity"),
-        ("specificity at the operating point", "specificity"),
-        ("mAP50, tumours (normal glands ignored)", "map50_tumour"),
-        ("mAP50-95, tumours", "map_tumour"),
-        ("mAP50, all tumour and gland lines as published", "map50"),
-        ("mAP50-95, as published", "map"),
-        ("calibration error (15 bins) of the raw classifier", "ece_uncalibrated"),
-        ("calibration error, classifier after temperature scaling", "ece_classifier"),
-        ("calibration error of the answer", "ece"),
-        ("share with a low margin", "low_margin_share"),
-        ("share with a classifier that disagrees", "disagreement_share"),
-    ):
-        rows.append([title, *(_with_interval(figures, name) for figures in columns)])
-    return _table(["with 95 % interval", *titles[: len(columns)]], rows)
-
-
-def _leakage(metrics: Figures) -> str:
-    found = metrics["trained_look_alikes_of_val"]
-    if found is None:
-        return "Whether images the model was trained on look like Val images was not checked: Train was not there.\n"
-    if found == 0:
-        return (
-            "None of the images the model was trained on looks like a Val image (perceptual hash, mirror images\n"
-            "counted): these are figures of the leak-free protocol.\n"
-        )
-    return (
-        f"**{found} of the images the model was trained on look like a Val image: these are figures of the published,\n"
-        "leaky protocol. They are too good, and serve comparison with other published figures only.**\n"
-    )
-
-
-def _per_class(figures: Figures, columns: Mapping[str, str], classes: Sequence[str]) -> str:
-    """A table with a row a class; `columns` are headings by the name of the figure."""
-    found = figures["per_class"]
-    rows = [
-        [label, str(found[label]["images"]), *(_with_interval(found[label], name) for name in columns)]
-        for label in classes
-    ]
-    return _table(["class", "images", *columns.values()], rows)
-
-
-def _intervals(figures: Figures) -> str:
-    return (
-        "Intervals of shares are Wilson's; those of F1, average precision and calibration error are the middle 95 %\n"
-        f"of {figures['bootstrap_resamples']} bootstrap draws of images.\n"
-    )
-
-
-def _confusion(figures: Figures) -> str:
-    rows = [
-        [f"**{label}**", *map(str, counts)] for label, counts in zip(CLASSES, figures["confusion_matrix"], strict=True)
-    ]
-    return _table(["truth \\ answer", *CLASSES], rows)
-
-
-def _pictures(folder: Path) -> Iterator[str]:
-    if (folder / FIGURES / RELIABILITY).is_file():
-        yield f"![How often answers of each certainty are right]({FIGURES}/{RELIABILITY})\n"
-    if (folder / FIGURES / WORST_ERRORS).is_file():
+def _pictures(drawn: Collection[str]) -> Iterator[str]:
+    if RELIABILITY in drawn:
+        yield f"![How often answers of each certainty are right, all of Val]({FIGURES}/{RELIABILITY})\n"
+    if WORST_ERRORS in drawn:
         yield (
             f"![The worst answers on Val, with their boxes]({FIGURES}/{WORST_ERRORS})\n\n"
             "The pictures are of the data set, for research use like it (below).\n"
         )
 
 
-def _stress(folder: Path, manifest: Manifest) -> Iterator[str]:
-    """The stress table, where it was measured, and measured with these weights."""
-    table = StressTable.read(folder)
+def _stress(table: StressTable | None, manifest: Manifest) -> Iterator[str]:
+    """The stress table, where it was measured, and measured with these weights and this calibration."""
     if table is None:
         return
     yield f"## Other scanners and other pictures\n\n{_STRESS}"
-    if table.weights_sha256 != manifest.files[WEIGHTS]:
-        yield f"`{STRESS}` was measured with other weights: measure it again.\n"
+    if not table.is_of(manifest.files):
+        yield f"`{STRESS}` was measured with other weights or another calibration: measure it again.\n"
         return
-    rows = [
-        [group.name, str(group.files), str(group.refused), *(_stress_share(group, call) for call in CALLS)]
-        for group in table.groups
-    ]
-    yield _table(["pictures", "files", "refused", "called a tumour", "urgent", "sent to review"], rows)
+    yield markdown_table(STRESS_HEADINGS, [group.cells() for group in table.groups])
 
 
-def _stress_share(group: StressGroup, call: str) -> str:
-    share = group.share(call)
-    return "–" if share is None else f"{share[0]:.2f} ({share[1][0]:.2f}–{share[1][1]:.2f})"
-
-
-def _engines(folder: Path, manifest: Manifest) -> Iterator[str]:
+def _engines(found: EngineComparison | None, manifest: Manifest) -> Iterator[str]:
     """The comparison of engines, where it was measured, and measured with these files."""
-    found = EngineComparison.read(folder)
     if found is None:
         return
     yield f"## Engines\n\n{_ENGINES}"
     if not found.is_of(manifest.files):
         yield f"`{ENGINES}` was measured with other files: measure it again.\n"
         return
-    yield _table(list(HEADINGS), list(table_rows(found.engines)))
+    yield markdown_table(ENGINE_HEADINGS, list(table_rows(found.engines)))
     yield f"On {found.images} images of Val, {found.threads} threads of {found.processor}.\n"
 
 
 def _images_by_class(path: Path) -> str:
-    with path.open(newline="") as file:
-        counts = Counter(row["name"].partition("/")[0] for row in csv.DictReader(file))
+    counts = Counter(listed.name.partition("/")[0] for listed in read_file_list(path))
     each = ", ".join(f"{label} {counts[label]}" for label in CLASSES)
     return f"{counts.total()} images ({each}), listed in `{path.name}` with their sums"
 
@@ -218,47 +149,71 @@ def _decision(folder: Path) -> str:
     return (
         "Fitted on the held-out images (`trainer.calibrate`). In units of what a tumour adds on average, the weight\n"
         f"of the boxes is at least {BOX_LEAD:g} × that of the classifier, whose log-odds are bounded at "
-        f"±{CLASSIFIER_LIMIT:g}.\n\n" + _table(["value of `trainer.runtime.decision.Calibration`", ""], rows)
+        f"±{CLASSIFIER_LIMIT:g}.\n\n" + markdown_table(["value of `trainer.runtime.decision.Calibration`", ""], rows)
     )
 
 
-def _provenance(manifest: Manifest, metrics: Figures) -> str:
+def _provenance(manifest: Manifest, record: RunRecord | None, metrics: Metrics) -> str:
     recipe = ", ".join(f"{name} {value}" for name, value in manifest.recipe.items() if not isinstance(value, dict))
     return (
         f"- version {manifest.version}, input {manifest.input_size} × {manifest.input_size} pixels"
         f"{', every image looked at twice (mirrored)' if manifest.flip_tta else ''}\n"
         f"- sha256 of `{WEIGHTS}`: `{manifest.files[WEIGHTS]}`\n"
-        f"- recipe: {recipe}\n"
-        f"- measured with the {metrics['engine']} engine at {metrics['images_per_second']:.1f} images per second\n"
+        f"- recipe: {recipe}\n{''.join(training_lines(record, manifest))}"
+        f"- measured with the {metrics.engine} engine at {metrics.images_per_second:.1f} images per second\n"
     )
 
 
-def _sections(folder: Path) -> Iterator[str]:
+def model_card(folder: Path, metrics: Metrics, tables: OtherTables, drawn: Collection[str]) -> str:
+    """The text of MODEL_CARD.md.
+
+    Args:
+        folder: model folder.
+        metrics: its figures.
+        tables: what else was measured.
+        drawn: which pictures stand in its `FIGURES`.
+
+    Raises:
+        ModelFolderError: the folder is broken, or the figures are of other weights or another calibration.
+    """
     manifest = read_manifest(folder)
-    metrics = json.loads((folder / METRICS).read_text())
+    if not metrics.is_of(manifest.files):
+        raise ModelFolderError(
+            f"{folder / METRICS} was measured with other weights or another calibration: "
+            "measure the model with `python -m trainer.evaluate --write`."
+        )
+    return "\n".join(_sections(folder, manifest, metrics, tables, drawn))
+
+
+def _sections(
+    folder: Path, manifest: Manifest, metrics: Metrics, tables: OtherTables, drawn: Collection[str]
+) -> Iterator[str]:
+    record = read_record(folder, manifest)
     yield f"# Model {manifest.version}\n\n{_PURPOSE}"
-    yield "## How good it is\n\n" + overview(metrics) + "\n" + _leakage(metrics)
-    yield _intervals(metrics["val"])
-    yield "Every class, all of Val:\n\n" + _per_class(metrics["val"], _DECISION_COLUMNS, CLASSES)
-    yield _per_class(metrics["val"], _BOX_COLUMNS, LESION_CLASSES)
-    yield _confusion(metrics["val"])
-    yield from _pictures(folder)
-    yield from _stress(folder, manifest)
-    yield from _engines(folder, manifest)
+    yield from _how_good(metrics)
+    yield from _pictures(drawn)
+    yield from _stress(tables.stress, manifest)
+    yield from _engines(tables.engines, manifest)
     yield f"## How it decides\n\n{_decision(folder)}"
     yield (
         "## What it learnt from\n\n"
         f"- trained on {_images_by_class(folder / TRAINING_FILES)}\n"
-        f"- calibrated on {_images_by_class(folder / HELD_OUT_FILES)}\n{_TERMS}"
+        f"- calibrated on {_images_by_class(folder / HELD_OUT_FILES)}\n{_TERMS}{start_weights_line(record)}"
     )
     yield f"## Limits\n\n{_LIMITS}"
-    yield f"## Provenance\n\n{_provenance(manifest, metrics)}"
+    yield f"## Provenance\n\n{_provenance(manifest, record, metrics)}"
+
+
+def drawn_pictures(folder: Path) -> list[str]:
+    """Which pictures stand in a model folder."""
+    return [name for name in (RELIABILITY, WORST_ERRORS) if (folder / FIGURES / name).is_file()]
 
 
 def write_model_card(folder: Path) -> None:
-    """Write MODEL_CARD.md of a model folder that has its metrics.json.
+    """Write MODEL_CARD.md of a model folder from its other files.
 
     Raises:
-        ModelFolderError: the folder is broken.
+        ModelFolderError: the folder is broken, it was not measured, or with other weights or another calibration.
     """
-    (folder / MODEL_CARD).write_text("\n".join(_sections(folder)))
+    card = model_card(folder, Metrics.read(folder), OtherTables.read(folder), drawn_pictures(folder))
+    write_whole(folder / MODEL_CARD, card)

@@ -55,6 +55,8 @@ class TestResult:
         low, high = found["all_folds"]["accuracy_ci95"]
         assert low <= found["all_folds"]["accuracy"] <= high
         assert found["protocol"]["folds"] == 3
+        assert sum(fold["groups"] for fold in found["folds"]) == found["protocol"]["groups"]
+        assert found["all_folds"]["groups"] == found["protocol"]["groups"]
         assert (finished / "worst-errors.jpg").is_file()
 
     def test_a_finished_one_trains_nothing_and_says_the_same(

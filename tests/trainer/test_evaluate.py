@@ -6,21 +6,35 @@ import re
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from trainer import evaluate
-from trainer.runtime.bundle import ModelBundle
+from trainer.labels import DatasetError, Sample, Split
+from trainer.leakage import PictureGroups
+from trainer.model_card import write_model_card
+from trainer.runtime.bundle import (
+    ListedFile,
+    ModelBundle,
+    ModelFolderError,
+    read_calibration,
+    read_file_list,
+    read_manifest,
+    write_calibration,
+    write_manifest,
+)
 from trainer.runtime.predictor import EngineName
-from trainer.runtime.records import CLASSES
+from trainer.runtime.records import CLASSES, TumorClass
 
 ROOT = Path(__file__).resolve().parents[2]
 OVER_ALL = {"accuracy", "accuracy_ci95", "confusion_matrix", "map50", "map", "map50_tumour", "map_tumour", "ece",
             "sensitivity", "specificity", "per_class", "images", "sensitivity_ci95", "specificity_ci95", "map50_ci95",
             "map_ci95", "map50_tumour_ci95", "map_tumour_ci95", "ece_ci95", "ece_uncalibrated", "ece_classifier",
-            "bootstrap_resamples"}  # fmt: skip
+            "bootstrap_resamples", "groups"}  # fmt: skip
 FIGURES_OF_A_CLASS = ("precision", "recall", "f1", "map50", "map", "map50_tumour", "map_tumour")
 PER_CLASS = {*FIGURES_OF_A_CLASS, *(f"{name}_ci95" for name in FIGURES_OF_A_CLASS)}
 
@@ -50,10 +64,10 @@ Measured = tuple[Path, dict[str, Any], str]
 class TestContract:
     def test_keys(self, measured: Measured) -> None:
         _, found, _ = measured
-        assert {"model", "engine", "images_per_second", "protocol", "val", "val_clean"} <= found.keys()
+        assert {"model", "engine", "images_per_second", "protocol", "val", "val_clean", "val_unseen"} <= found.keys()
         assert (found["model"], found["engine"]) == ("tiny-1", "openvino")
         assert found["images_per_second"] > 0
-        for part in ("val", "val_clean"):
+        for part in ("val", "val_unseen", "val_clean"):
             assert found[part].keys() >= OVER_ALL
             assert found[part]["per_class"].keys() == set(CLASSES)
             assert all(figures.keys() >= PER_CLASS for figures in found[part]["per_class"].values())
@@ -70,8 +84,9 @@ class TestContract:
     def test_look_alikes_are_left_out_of_val_clean(self, measured: Measured) -> None:
         _, found, _ = measured
         assert (found["val"]["images"], found["val_clean"]["images"]) == (16, 15)
-        assert found["trained_look_alikes_of_val"] == 0
+        assert (found["trained_look_alikes_of_val"], found["training_files_not_found"]) == (0, 0)
         assert found["protocol"] == "leak-free"
+        assert found["val_unseen"] == found["val"]
 
     def test_the_written_metrics_are_read_back(self, measured: Measured) -> None:
         model, found, _ = measured
@@ -81,10 +96,72 @@ class TestContract:
         assert (metrics.accuracy, metrics.images) == (found["val"]["accuracy"], 16)
         assert metrics.map50_tumour == found["val"]["map50_tumour"]
 
-    def test_metrics_of_other_weights_do_not_count(self, measured: Measured, own_model: Path) -> None:
-        changed = {**measured[1], "weights_sha256": "0" * 64}
-        (own_model / "metrics.json").write_text(json.dumps(changed))
+    @pytest.mark.parametrize("name", ["weights_sha256", "calibration_sha256"])
+    def test_metrics_of_other_files_do_not_count(self, measured: Measured, own_model: Path, name: str) -> None:
+        (own_model / "metrics.json").write_text(json.dumps({**measured[1], name: "0" * 64}))
         assert ModelBundle.load(own_model).metrics is None
+        with pytest.raises(ModelFolderError, match="measured with other weights or another calibration"):
+            write_model_card(own_model)
+
+    def test_a_new_calibration_makes_the_figures_old(self, measured: Measured, tmp_path: Path) -> None:
+        model = Path(shutil.copytree(measured[0], tmp_path / "model"))
+        manifest = read_manifest(model)
+        assert ModelBundle.load(model).metrics is not None
+        write_calibration(model, replace(read_calibration(model), urgent_threshold=0.9))
+        write_manifest(model, manifest.version, manifest.input_size, manifest.flip_tta, manifest.recipe)
+        assert ModelBundle.load(model).metrics is None
+
+    def test_figures_of_look_alikes_are_not_published(self, measured: Measured, own_model: Path) -> None:
+        _, found, _ = measured
+        leaky = {**found, "protocol": "published (leaky)", "val_unseen": found["val_clean"]}
+        (own_model / "metrics.json").write_text(json.dumps(leaky))
+        metrics = ModelBundle.load(own_model).metrics
+        assert metrics is not None
+        assert metrics.images == 15
+        (own_model / "metrics.json").write_text(json.dumps({**found, "protocol": "unchecked", "val_unseen": None}))
+        assert ModelBundle.load(own_model).metrics is None
+
+    def test_metrics_from_before_are_read_as_they_were(self, measured: Measured, own_model: Path) -> None:
+        new = ("val_unseen", "calibration_sha256", "training_files_not_found")
+        before = {name: value for name, value in measured[1].items() if name not in new}
+        (own_model / "metrics.json").write_text(json.dumps(before))
+        metrics = ModelBundle.load(own_model).metrics
+        assert metrics is not None
+        assert metrics.images == 16
+
+
+def picture_groups(*pictures: tuple[str, int]) -> PictureGroups:
+    """Images by name and hash, unmirrored and mirrored; their sum is their name."""
+    samples = [Sample(Split.TRAIN, name, Path(name), Path(name), TumorClass.GLIOMA, ()) for name, _ in pictures]
+    hashes = np.array([(value, value ^ 0xFFFF_0000_0000) for _, value in pictures], np.uint64)
+    return PictureGroups(samples, [name for name, _ in pictures], hashes, np.arange(len(pictures)))
+
+
+class TestLookAlikes:
+    val = picture_groups(("a", 0), ("b", 0xFFFF), ("c", 0xFFFF_FFFF))
+    train = picture_groups(("like a", 1), ("like b", 0xFFFE), ("like none", 0xFF00_FF00_FF00_FF00))
+
+    def found(self, *trained: str) -> evaluate.LookAlikes:
+        return evaluate.find_look_alikes(self.val, self.train, [ListedFile(name, name) for name in trained])
+
+    def test_what_was_trained_on_makes_images_seen(self) -> None:
+        found = self.found("like a", "like none")
+        assert found.clean.tolist() == [False, False, True]
+        assert found.unseen.tolist() == [False, True, True]
+        assert (found.trained_on, found.not_found, found.protocol) == (1, 0, "published (leaky)")
+
+    def test_trained_on_no_look_alike(self) -> None:
+        found = self.found("like none")
+        assert found.unseen.all()
+        assert (found.trained_on, found.not_found, found.protocol) == (0, 0, "leak-free")
+
+    def test_a_file_that_is_not_there_may_look_like_anything(self) -> None:
+        found = self.found("like none", "gone")
+        assert (found.trained_on, found.not_found, found.protocol) == (0, 1, "unchecked")
+
+    def test_a_file_of_another_sum_is_another_file(self) -> None:
+        found = evaluate.find_look_alikes(self.val, self.train, [ListedFile("like none", "another sum")])
+        assert (found.not_found, found.protocol) == (1, "unchecked")
 
 
 class TestModelCard:
@@ -92,8 +169,10 @@ class TestModelCard:
         model, found, _ = measured
         card = (model / "MODEL_CARD.md").read_text()
         wanted = ["# Model tiny-1", "Research use only", "not a medical device", "leak-free protocol"]
+        wanted += ["calibrat", "| all of Val | Val without a look-alike in Train |"]
         wanted += ["licence is not stated", f"{found['val']['accuracy']:.3f}", found["weights_sha256"]]
         wanted += [f"{found['val']['bootstrap_resamples']} bootstrap draws", "| protocol | leak-free | leak-free |"]
+        wanted += ["| images (groups of look-alikes) | 16 (16) | 15 (15) |"]
         assert [text for text in wanted if text not in card] == []
         assert not re.search(r"\bNone\b(?! of)|\bnan\b", card)
         assert "Other scanners" not in card, "that was not measured"
@@ -110,17 +189,24 @@ class TestModelCard:
         seen = evaluate.find_look_alikes
 
         def with_leak(*arguments: Any) -> evaluate.LookAlikes:
-            return evaluate.LookAlikes(seen(*arguments).clean, 3)
+            return replace(seen(*arguments), trained_on=3, unseen=np.arange(16) > 1)
 
         monkeypatch.setattr(evaluate, "find_look_alikes", with_leak)
         assert evaluate.main(["--data", str(data), "--model", str(own_model), "--write"]) == 0
         card = (own_model / "MODEL_CARD.md").read_text()
-        assert "**3 of the images the model was trained on look like a Val image" in card
-        assert "| protocol | published (leaky) | leak-free |" in card
-        assert json.loads((own_model / "metrics.json").read_text())["protocol"] == "published (leaky)"
+        assert "**3 of the images the model was trained on look like a Val image**" in card
+        assert "| protocol | published (leaky) | leak-free | leak-free |" in card
+        assert "| images (groups of look-alikes) | 16 (16) | 14 (14) | 15 (15) |" in card
+        assert 'The leak-free figures are those of "Val unlike any training image".' in card
+        assert "Every class, Val unlike any training image:" in card
+        found = json.loads((own_model / "metrics.json").read_text())
+        assert (found["protocol"], found["val_unseen"]["images"]) == ("published (leaky)", 14)
+        metrics = ModelBundle.load(own_model).metrics
+        assert metrics is not None
+        assert metrics.images == 14
         table = capsys.readouterr().err
-        assert "without look-alikes" in table
         assert "published (leaky)" in table
+        assert "unlike any" in table
 
 
 class TestCommandLine:
@@ -143,8 +229,9 @@ class TestCommandLine:
         ]
         assert evaluate.main(arguments) == 0
         found = json.loads(capsys.readouterr().out)
-        assert found["val_clean"] is None
+        assert found["val_clean"] is found["val_unseen"] is None
         assert found["protocol"] == "unchecked"
+        assert found["training_files_not_found"] == len(read_file_list(model_folder / "training-files.csv"))
         assert found["engine"] == "torch"
         assert found["val"]["images"] == 4
         assert {path.name for path in (tmp_path / "pictures").iterdir()} == {"reliability.png", "worst-errors.jpg"}
@@ -160,3 +247,46 @@ class TestCommandLine:
     def test_a_missing_model_is_one_sentence(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         assert evaluate.main(["--model", str(tmp_path)]) == 2
         assert "is no model folder: model.json is missing" in capsys.readouterr().err
+
+    def test_another_train_folder_is_unchecked(
+        self, data: Path, own_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """The same names with other pictures: nothing is known of what the model was trained on."""
+        for split, source in (("Val", "Val"), ("Train", "Val")):
+            shutil.copytree(data / source, tmp_path / "data" / split)
+        assert evaluate.main(["--data", str(tmp_path / "data"), "--model", str(own_model), "--write"]) == 0
+        found = json.loads((own_model / "metrics.json").read_text())
+        missing = len(read_file_list(own_model / "training-files.csv"))
+        assert (found["protocol"], found["training_files_not_found"]) == ("unchecked", missing)
+        assert found["val_unseen"] is None
+        assert f"**Not checked for leaks**: {missing} of the images" in (own_model / "MODEL_CARD.md").read_text()
+        assert ModelBundle.load(own_model).metrics is None
+        assert "unchecked" in capsys.readouterr().err
+
+    @pytest.mark.parametrize("name", ["stress.json", "engines.json"])
+    def test_a_broken_table_is_one_sentence_and_nothing_is_written(
+        self, data: Path, own_model: Path, capsys: pytest.CaptureFixture[str], name: str
+    ) -> None:
+        (own_model / name).write_text('{"groups": [{}]}')
+        before = sorted(path.name for path in own_model.iterdir())
+        assert evaluate.main(["--data", str(data), "--model", str(own_model), "--write"]) == 2
+        assert f"{name} is no " in capsys.readouterr().err
+        assert sorted(path.name for path in own_model.iterdir()) == before
+
+    def test_pictures_that_cannot_be_drawn_leave_nothing(
+        self, data: Path, own_model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        def gone(*_: object) -> None:
+            raise DatasetError("x.png cannot be read")
+
+        monkeypatch.setattr(evaluate, "draw_pictures", gone)
+        before = sorted(path.name for path in own_model.iterdir())
+        assert evaluate.main(["--data", str(data), "--model", str(own_model), "--write"]) == 2
+        assert "x.png cannot be read" in capsys.readouterr().err
+        assert sorted(path.name for path in own_model.iterdir()) == before
+
+    def test_a_trial_of_nothing_is_one_sentence(
+        self, data: Path, model_folder: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        assert evaluate.main(["--data", str(data), "--model", str(model_folder), "--limit", "0"]) == 2
+        assert "holds no image to measure" in capsys.readouterr().err

@@ -1,9 +1,11 @@
 """A model is a folder, `models/<version>/`: what stands in it, written by `trainer.export`, read and checked here."""
 
+import csv
 import hashlib
 import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from enum import StrEnum
 from pathlib import Path
 from typing import Any, Self
 
@@ -23,9 +25,19 @@ HELD_OUT_FILES = "held-out-files.csv"
 METRICS = "metrics.json"
 MODEL_CARD = "MODEL_CARD.md"
 SUMMED_FILES = (WEIGHTS, GRAPH, GRAPH_WEIGHTS, CALIBRATION, TRAINING_FILES, HELD_OUT_FILES)
-"""Files whose sums model.json holds. The metrics come later and name the weights they were measured with."""
+"""Files whose sums model.json holds. The metrics come later and name the weights and calibration they are of."""
 INT8_FILES = (INT8_GRAPH, INT8_GRAPH_WEIGHTS)
 """Likewise, where the model has them: both or none. A program of before reads the folder and leaves them alone."""
+RUN = "run.json"
+"""Likewise: how the training went (`trainer.run_record`). Models up to 2026.11 have none."""
+
+
+class Protocol(StrEnum):
+    """Whether the model was trained on images that look like those of Val; in metrics.json."""
+
+    LEAK_FREE = "leak-free"
+    LEAKY = "published (leaky)"
+    UNCHECKED = "unchecked"
 
 
 class ModelFolderError(Exception):
@@ -34,11 +46,11 @@ class ModelFolderError(Exception):
 
 @dataclass(frozen=True)
 class PublishedMetrics:
-    """How good the model was found to be on Val, for reports; from metrics.json.
+    """How good the model was found to be on images unlike any it was trained on, for reports; from metrics.json.
 
     Attributes:
         accuracy: share of right answers, 0..1.
-        accuracy_ci95: its 95 % interval (Wilson).
+        accuracy_ci95: its 95 % interval.
         map50_tumour: mean average precision of the tumour boxes at IoU 0.5; `None` where no box was measured.
         images: number of images it was measured on.
     """
@@ -47,6 +59,14 @@ class PublishedMetrics:
     accuracy_ci95: tuple[float, float]
     map50_tumour: float | None
     images: int
+
+
+@dataclass(frozen=True)
+class ListedFile:
+    """A line of training-files.csv or held-out-files.csv: an image of Train by its name there, and its sum."""
+
+    name: str
+    sha256: str
 
 
 @dataclass(frozen=True)
@@ -66,19 +86,35 @@ def file_sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def write_json(path: Path, value: object) -> None:
-    """Write `value` beside `path` and rename, so that no reader sees half of it."""
+def write_whole(path: Path, text: str) -> None:
+    """Write beside `path` and rename, so that no reader sees half of it."""
     temporary = path.with_name(f".{path.name}.part")
-    temporary.write_text(json.dumps(value, indent=2, allow_nan=False) + "\n")
+    temporary.write_text(text)
     temporary.replace(path)
+
+
+def write_json(path: Path, value: object) -> None:
+    """Write `value`, whole."""
+    write_whole(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
 
 
 def write_manifest(folder: Path, version: str, input_size: int, flip_tta: bool, recipe: Mapping[str, object]) -> None:
     """Write model.json with the sums of the files as they are now."""
-    has_int8 = all((folder / name).is_file() for name in INT8_FILES)
-    sums = {name: file_sha256(folder / name) for name in (*SUMMED_FILES, *(INT8_FILES if has_int8 else ()))}
-    manifest = {"schema": SCHEMA, "version": version, "input_size": input_size, "classes": list(CLASSES)}
-    write_json(folder / MANIFEST, manifest | {"flip_tta": flip_tta, "recipe": dict(recipe), "files": sums})
+    optional = [names for names in (INT8_FILES, (RUN,)) if all((folder / name).is_file() for name in names)]
+    sums = {name: file_sha256(folder / name) for names in (SUMMED_FILES, *optional) for name in names}
+    _write_manifest(folder, Manifest(version, input_size, flip_tta, sums, recipe))
+
+
+def write_sums(folder: Path, manifest: Manifest, names: Sequence[str]) -> None:
+    """Write model.json anew with the sums of some files as they are now, and those of the others as they were."""
+    sums = {name: file_sha256(folder / name) for name in names}
+    _write_manifest(folder, replace(manifest, files={**manifest.files, **sums}))
+
+
+def _write_manifest(folder: Path, manifest: Manifest) -> None:
+    value = {"schema": SCHEMA, "version": manifest.version, "input_size": manifest.input_size, "classes": list(CLASSES)}
+    value |= {"flip_tta": manifest.flip_tta, "recipe": dict(manifest.recipe), "files": dict(manifest.files)}
+    write_json(folder / MANIFEST, value)
 
 
 def write_calibration(folder: Path, calibration: Calibration) -> None:
@@ -132,8 +168,18 @@ def _names_int8(files: Mapping[str, str]) -> bool:
     return any(name in files for name in INT8_FILES)
 
 
-def _check_sums(folder: Path, files: Mapping[str, str]) -> None:
-    for name in (*SUMMED_FILES, *(INT8_FILES if _names_int8(files) else ())):
+def check_sums(folder: Path, files: Mapping[str, str], names: Sequence[str]) -> None:
+    """Check that files of a model folder are those that model.json was written for.
+
+    Args:
+        folder: the model folder.
+        files: the sums in its model.json, by name.
+        names: of the files to check.
+
+    Raises:
+        ModelFolderError: one is missing, or another, or has no sum.
+    """
+    for name in names:
         if name not in files:
             raise ModelFolderError(f"{folder / MANIFEST} holds no sum of {name}.")
         try:
@@ -159,19 +205,37 @@ def read_calibration(folder: Path) -> Calibration:
         raise ModelFolderError(f"{folder / CALIBRATION} is not a calibration: {error}.") from error
 
 
-def _read_metrics(folder: Path, weights_sha256: str) -> PublishedMetrics | None:
-    """The published figures; `None` before `trainer.evaluate --write`, or when they are of other weights."""
+def read_file_list(path: Path) -> list[ListedFile]:
+    """Read training-files.csv or held-out-files.csv.
+
+    Raises:
+        ModelFolderError: it is missing, or no list of names and sums.
+    """
+    try:
+        with path.open(newline="") as file:
+            return [ListedFile(row["name"], row["sha256"]) for row in csv.DictReader(file)]
+    except (OSError, KeyError, UnicodeError) as error:
+        raise ModelFolderError(f"{path} is no list of names and sums: {error!r}.") from error
+
+
+def _read_metrics(folder: Path, files: Mapping[str, str]) -> PublishedMetrics | None:
+    """The leak-free figures of metrics.json; `None` where it holds none of these weights and this calibration."""
     if not (folder / METRICS).is_file():
         return None
     found = _read_json(folder / METRICS)
+    # what was written before metrics named the calibration and the unseen images is read as it was then
+    calibration_sha256 = found.get("calibration_sha256", files[CALIBRATION])
     try:
-        if found["weights_sha256"] != weights_sha256:
+        if (found["weights_sha256"], calibration_sha256) != (files[WEIGHTS], files[CALIBRATION]):
             return None
-        val = found["val"]
-        low, high = (float(bound) for bound in val["accuracy_ci95"])
-        map50 = val["map50_tumour"]
+        is_leak_free = found.get("protocol") == Protocol.LEAK_FREE or "val_unseen" not in found
+        figures = found["val" if is_leak_free else "val_unseen"]
+        if figures is None:
+            return None
+        low, high = (float(bound) for bound in figures["accuracy_ci95"])
+        map50 = figures["map50_tumour"]
         return PublishedMetrics(
-            float(val["accuracy"]), (low, high), None if map50 is None else float(map50), int(val["images"])
+            float(figures["accuracy"]), (low, high), None if map50 is None else float(map50), int(figures["images"])
         )
     except (KeyError, TypeError, ValueError) as error:
         raise ModelFolderError(f"{folder / METRICS} is not complete: {error!r}.") from error
@@ -188,8 +252,9 @@ class ModelBundle:
         flip_tta: look at every image a second time, mirrored, and average.
         calibration: evidence to probabilities, and thresholds.
         weights_sha256: of model.safetensors.
-        metrics: how good it was found to be; `None` when that was never measured.
+        metrics: how good it was found to be on images it does not know; `None` when that was never measured.
         has_int8: whether it holds a graph for the `openvino-int8` engine.
+        calibration_sha256: of calibration.json.
     """
 
     folder: Path
@@ -200,6 +265,7 @@ class ModelBundle:
     weights_sha256: str
     metrics: PublishedMetrics | None
     has_int8: bool = False
+    calibration_sha256: str = ""
 
     @classmethod
     def load(cls, folder: Path) -> Self:
@@ -209,15 +275,16 @@ class ModelBundle:
             ModelFolderError: a file is missing, broken, of another sum or of a later schema.
         """
         manifest = read_manifest(folder)
-        _check_sums(folder, manifest.files)
-        weights_sha256 = manifest.files[WEIGHTS]
+        optional = (*(INT8_FILES if _names_int8(manifest.files) else ()), *((RUN,) if RUN in manifest.files else ()))
+        check_sums(folder, manifest.files, (*SUMMED_FILES, *optional))
         return cls(
             folder,
             manifest.version,
             manifest.input_size,
             manifest.flip_tta,
             read_calibration(folder),
-            weights_sha256,
-            _read_metrics(folder, weights_sha256),
+            manifest.files[WEIGHTS],
+            _read_metrics(folder, manifest.files),
             _names_int8(manifest.files),
+            manifest.files[CALIBRATION],
         )
