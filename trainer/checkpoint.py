@@ -6,11 +6,16 @@ Written beside and renamed, so that a kill leaves the last whole epoch.
 import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.optim import Optimizer
+
+from trainer.loop import TrainingError
+from trainer.memory import is_out_of_memory
 
 TENSORS = "checkpoint.safetensors"
 STATE = "checkpoint.json"
@@ -64,19 +69,69 @@ def save_checkpoint(folder: Path, models: dict[str, nn.Module], optimizer: Optim
             old.unlink()
 
 
-def saved_recipe(folder: Path) -> dict[str, object] | None:
-    """The recipe of the run whose checkpoint the folder holds; `None` when it has no checkpoint."""
-    if not (folder / STATE).is_file():
-        return None
-    return dict(json.loads((folder / STATE).read_text())["progress"]["recipe"])
+def saved_progress(folder: Path) -> Progress | None:
+    """How far the run is whose checkpoint the folder holds; `None` when it has no checkpoint.
+
+    Raises:
+        TrainingError: the progress file is broken.
+    """
+    saved = _read_state(folder)
+    return None if saved is None else saved.progress
 
 
 def load_checkpoint(folder: Path, models: dict[str, nn.Module], optimizer: Optimizer) -> Progress | None:
-    """Restore what `save_checkpoint` wrote; `None` when the folder has no checkpoint."""
-    if not (folder / STATE).is_file():
+    """Restore what `save_checkpoint` wrote; `None` when the folder has no checkpoint.
+
+    Raises:
+        TrainingError: a file of it is missing or broken, or it is of another network.
+    """
+    saved = _read_state(folder)
+    if saved is None:
         return None
-    saved = json.loads((folder / STATE).read_text())
-    tensors = load_file(folder / saved["tensors"])
+    path = folder / saved.tensors
+    try:
+        tensors = load_file(path)
+    except (FileNotFoundError, SafetensorError) as error:
+        raise _cannot_go_on(path, str(error)) from error
+    try:
+        _restore(tensors, saved.groups, models, optimizer)
+    except (KeyError, RuntimeError, ValueError) as error:  # torch says every misfit with one of these
+        if is_out_of_memory(error):
+            raise
+        raise _cannot_go_on(path, "it is of another network") from error
+    return saved.progress
+
+
+@dataclass(frozen=True)
+class _SavedState:
+    """The progress file: name of the tensors' file, what moves in each of the optimizer's groups, progress."""
+
+    tensors: str
+    groups: list[dict[str, Any]]
+    progress: Progress
+
+
+def _read_state(folder: Path) -> _SavedState | None:
+    path = folder / STATE
+    try:
+        saved = json.loads(path.read_text())
+        return _SavedState(str(saved["tensors"]), list(saved["groups"]), Progress(**saved["progress"]))
+    except FileNotFoundError:
+        return None
+    except (KeyError, TypeError, ValueError) as error:
+        raise _cannot_go_on(path, repr(error)) from error
+
+
+def _cannot_go_on(path: Path, reason: str) -> TrainingError:
+    return TrainingError(
+        f"{path} is no checkpoint to go on with ({reason}): put the file back, or begin anew in another run folder."
+    )
+
+
+def _restore(
+    tensors: dict[str, Tensor], groups: list[dict[str, Any]], models: dict[str, nn.Module], optimizer: Optimizer
+) -> None:
+    """Fill models and optimizer, `tensors` being named as `save_checkpoint` names them."""
     for name, model in models.items():
         prefix = f"{name}."
         model.load_state_dict({key[len(prefix) :]: value for key, value in tensors.items() if key.startswith(prefix)})
@@ -87,6 +142,5 @@ def load_checkpoint(folder: Path, models: dict[str, nn.Module], optimizer: Optim
             entries.setdefault(int(index), {})[entry] = value
     whole = optimizer.state_dict()
     optimizer.load_state_dict({"state": entries, "param_groups": whole["param_groups"]})
-    for group, moving in zip(optimizer.param_groups, saved["groups"], strict=True):
+    for group, moving in zip(optimizer.param_groups, groups, strict=True):
         group.update(moving)
-    return Progress(**saved["progress"])

@@ -11,7 +11,7 @@ import sys
 import tempfile
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -21,9 +21,11 @@ from torch import Tensor
 
 from trainer.calibrate import CalibrationError, calibrate_folder
 from trainer.labels import DatasetError
+from trainer.loop import TrainingError
 from trainer.quantize import write_int8_graph
 from trainer.run import WEIGHTS as RUN_WEIGHTS
-from trainer.run_folder import RECIPE
+from trainer.run_folder import RECIPE, recorded_end
+from trainer.run_record import RunRecord, RunRecordError
 from trainer.runtime import bundle
 from trainer.runtime.decision import Calibration
 from trainer.runtime.engine import EngineError
@@ -41,11 +43,19 @@ class ExportError(Exception):
 
 @dataclass(frozen=True)
 class Run:
-    """What a run folder holds: its recipe, and its weights as exported (kernels in half precision)."""
+    """What a run folder holds.
+
+    Attributes:
+        folder: where it is.
+        recipe: as it was written.
+        weights: as exported, kernels in half precision.
+        record: what it began with and how it ended; `None` of a run begun before run.json was.
+    """
 
     folder: Path
     recipe: dict[str, object]
     weights: dict[str, Tensor]
+    record: RunRecord | None
 
     @property
     def input_size(self) -> int:
@@ -61,11 +71,15 @@ def in_half_precision(weights: dict[str, Tensor]) -> dict[str, Tensor]:
     }
 
 
-def read_run(folder: Path) -> Run:
-    """Read recipe and weights of a run folder.
+def read_run(folder: Path, unfinished: bool = False) -> Run:
+    """Read recipe, weights and record of a run folder.
+
+    Args:
+        folder: what `trainer.fit` wrote.
+        unfinished: read a run that is not over as well.
 
     Raises:
-        ExportError: a file is missing or broken.
+        ExportError: a file is missing or broken, or the run is not over.
     """
     for name in (RECIPE, RUN_WEIGHTS, bundle.TRAINING_FILES, bundle.HELD_OUT_FILES):
         if not (folder / name).is_file():
@@ -73,9 +87,16 @@ def read_run(folder: Path) -> Run:
     try:
         recipe = json.loads((folder / RECIPE).read_text())
         weights = load_file(folder / RUN_WEIGHTS)
-    except (ValueError, SafetensorError) as error:
-        raise ExportError(f"{folder} holds a broken file: {error}.") from error
-    return Run(folder, recipe, in_half_precision(weights))
+        record, end = RunRecord.read(folder), recorded_end(folder)
+    except (ValueError, SafetensorError, RunRecordError, TrainingError) as error:
+        raise ExportError(f"{folder} holds a broken file: {str(error).rstrip('.')}.") from error
+    if not unfinished and not (end is not None and end.ending.is_over):
+        how_far = "nothing says how it ended" if end is None else f"{end.ending} after epoch {end.epochs_done}"
+        raise ExportError(
+            f"{folder} is not over ({how_far}): the same trainer.fit command goes on with it, --unfinished exports it "
+            "as it is."
+        )
+    return Run(folder, recipe, in_half_precision(weights), record and replace(record, end=end))
 
 
 def write_graph(run: Run, path: Path) -> None:
@@ -114,6 +135,8 @@ def fill_folder(folder: Path, run: Run, version: str, flip_tta: bool, data: Path
     write_graph(run, folder / bundle.GRAPH)
     shutil.copyfile(run.folder / bundle.TRAINING_FILES, folder / bundle.TRAINING_FILES)
     shutil.copyfile(run.folder / bundle.HELD_OUT_FILES, folder / bundle.HELD_OUT_FILES)
+    if run.record is not None:
+        run.record.write(folder)
     write_int8_graph(folder, run.input_size, data)
     bundle.write_calibration(folder, Calibration())  # a neutral one, so that the folder can be loaded and measured
     bundle.write_manifest(folder, version, run.input_size, flip_tta, run.recipe)
@@ -126,7 +149,12 @@ def default_version(run_folder: Path) -> str:
 
 
 def export(
-    run_folder: Path, data: Path, out: Path | None = None, version: str | None = None, flip_tta: bool = False
+    run_folder: Path,
+    data: Path,
+    out: Path | None = None,
+    version: str | None = None,
+    flip_tta: bool = False,
+    unfinished: bool = False,
 ) -> Path:
     """Make the model folder of a run; nothing is left behind when a step fails.
 
@@ -136,16 +164,17 @@ def export(
         out: the new model folder, `models/<version>` by default.
         version: as reports will name it, by default from the run's name and weights.
         flip_tta: look at every image twice.
+        unfinished: export a run that is not over as well.
 
     Returns:
         The model folder.
 
     Raises:
-        ExportError: the run is not whole or not of this version's network, or the model folder exists.
+        ExportError: the run is not whole, not over, or not of this version's network, or the model folder exists.
         DatasetError, CalibrationError: the run's images are not there, or too few are held out.
         EngineError: NNCF is not installed.
     """
-    run = read_run(run_folder)
+    run = read_run(run_folder, unfinished)
     version = version or (out.name if out is not None else default_version(run_folder))
     out = out or Path("models") / version
     if out.exists():
@@ -170,6 +199,7 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     parser.add_argument("--out", type=Path, help="model folder to write (default models/VERSION)")
     parser.add_argument("--version", help="name of the model (default: from the run's name and weights)")
     parser.add_argument("--flip-tta", action="store_true", help="the model looks at every image twice")
+    parser.add_argument("--unfinished", action="store_true", help="export a run that is not over; its card says so")
     return parser.parse_args(arguments)
 
 
@@ -178,7 +208,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     parsed = parse_arguments(arguments)
     try:
-        out = export(parsed.run, parsed.data, parsed.out, parsed.version, parsed.flip_tta)
+        out = export(parsed.run, parsed.data, parsed.out, parsed.version, parsed.flip_tta, parsed.unfinished)
     except (ExportError, DatasetError, CalibrationError, EngineError, bundle.ModelFolderError) as error:
         print(f"trainer.export: {error}", file=sys.stderr)  # noqa: T201  the command line's own answer
         return 2

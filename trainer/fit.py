@@ -29,7 +29,7 @@ from trainer.parallel import Processes, joined_processes
 from trainer.parts import Parts, choose_parts
 from trainer.recipes import RECIPES, Recipe
 from trainer.run import TrainingRun
-from trainer.run_folder import RunRecords, is_begun, start_weights, write_records
+from trainer.run_folder import RunRecords, is_begun, record_end, start_weights, write_records
 
 logger = logging.getLogger("trainer.fit")
 
@@ -135,7 +135,7 @@ def prepare_run(
         DatasetError: an image or the starting weights are not usable.
         TrainingError: training cannot start, or the folder holds another run.
     """
-    records = RunRecords.of(recipe, arguments.seed, parts)
+    records = RunRecords.of(recipe, arguments.seed, parts, processes)
     begun = is_begun(folder, records)
     processes.wait()
     begin_deterministically(arguments.seed)
@@ -171,6 +171,7 @@ def fit(arguments: argparse.Namespace, processes: Processes) -> Path:
     logger.info("%s", parts.summary)
     run = prepare_run(arguments.run or Path("runs") / recipe.name, recipe, parts, arguments, processes)
     run.fit(log_row, 60 * (arguments.minutes or math.inf))
+    record_end(run)
     if is_tested(run):
         logger.info("%s is finished and tested", run.folder)
         return run.folder

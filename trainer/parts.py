@@ -1,10 +1,11 @@
 """Which images a run trains on and which it holds out, written down by name and sum."""
 
 import csv
+import hashlib
 import io
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -92,3 +93,12 @@ def file_list(samples: list[Sample]) -> bytes:
     writer.writerow(("name", "sha256"))
     writer.writerows((sample.name, file_sha256(sample.image_path)) for sample in samples)
     return text.getvalue().encode()
+
+
+def labels_sum(samples: Sequence[Sample]) -> str:
+    """Sha256 over the label lines of all samples, as they are understood: spaces and malformed lines do not count."""
+    digest = hashlib.sha256()
+    for sample in samples:
+        lines = [astuple(line) for line in sample.lines]
+        digest.update(f"{sample.split}/{sample.name} {lines}\n".encode())
+    return digest.hexdigest()

@@ -2,8 +2,10 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +15,7 @@ from safetensors.torch import load_file
 
 from trainer import export
 from trainer.grey import read_grey
+from trainer.run_record import End, Ending, RunRecord
 from trainer.runtime.bundle import INT8_FILES, SUMMED_FILES, ModelBundle
 from trainer.runtime.folding import inference_network
 from trainer.runtime.network import BrainTumorClassifier
@@ -27,13 +30,25 @@ def images(data: Path) -> list[GreyImage]:
     return [read_grey(path) for path in sorted((data / "Val").rglob("*.png"))]
 
 
+def go_back_to_epoch_1(run_folder: Path, end: End | None) -> None:
+    """Make a finished run of two epochs one that was stopped after the first; `end` is what its run.json says."""
+    state = json.loads((run_folder / "checkpoint.json").read_text())
+    state["progress"]["epochs_done"] = 1
+    (run_folder / "checkpoint.json").write_text(json.dumps(state))
+    record = RunRecord.read(run_folder)
+    assert record is not None
+    replace(record, end=end).write(run_folder)
+
+
 class TestFolder:
     def test_everything_is_in_it(self, model_folder: Path, run_folder: Path) -> None:
         assert {path.relative_to(model_folder).as_posix() for path in model_folder.rglob("*") if path.is_file()} == {
             *SUMMED_FILES,
             *INT8_FILES,
             "model.json",
+            "run.json",
         }
+        assert (model_folder / "run.json").read_bytes() == (run_folder / "run.json").read_bytes()
         for name in ("training-files.csv", "held-out-files.csv"):
             assert (model_folder / name).read_bytes() == (run_folder / name).read_bytes()
         manifest = json.loads((model_folder / "model.json").read_text())
@@ -75,6 +90,34 @@ class TestFolder:
     def test_an_unfinished_run_is_named(self, tmp_path: Path, data: Path, capsys: pytest.CaptureFixture[str]) -> None:
         assert export.main(["--run", str(tmp_path), "--data", str(data)]) == 2
         assert "is no finished run: recipe.json is missing" in capsys.readouterr().err
+
+    @pytest.mark.parametrize("ending", [Ending.OUT_OF_TIME, Ending.INTERRUPTED])
+    def test_a_run_that_is_not_over_is_exported_only_when_asked_for(
+        self, ending: Ending, run_folder: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        stopped = shutil.copytree(run_folder, tmp_path / "stopped")
+        go_back_to_epoch_1(stopped, End(1, ending) if ending is Ending.OUT_OF_TIME else None)
+        command = ["--run", str(stopped), "--data", str(data), "--out", str(tmp_path / "model")]
+        assert export.main(command) == 2
+        error = capsys.readouterr().err.splitlines()[-1]
+        assert f"stopped is not over ({ending} after epoch 1): the same trainer.fit command goes on with it" in error
+        assert not (tmp_path / "model").exists()
+        assert export.main([*command, "--unfinished"]) == 0
+        record = RunRecord.read(tmp_path / "model")
+        assert record is not None
+        assert record.end == End(1, ending)
+        assert ModelBundle.load(tmp_path / "model").version == "model"
+
+    @pytest.mark.parametrize("name", ["run.json", "checkpoint.json", "recipe.json", "model.safetensors"])
+    def test_a_broken_file_of_the_run_is_one_sentence(
+        self, name: str, run_folder: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        broken = shutil.copytree(run_folder, tmp_path / "broken")
+        (broken / name).write_bytes((broken / name).read_bytes()[:-20])
+        assert export.main(["--run", str(broken), "--data", str(data), "--out", str(tmp_path / "model")]) == 2
+        [error] = [line for line in capsys.readouterr().err.splitlines() if line.startswith("trainer.export")]
+        assert error.startswith(f"trainer.export: {broken} holds a broken file: ")
+        assert not error.endswith("..")
 
     def test_the_version_comes_from_the_weights(self, run_folder: Path) -> None:
         assert export.default_version(run_folder).startswith("tiny-")

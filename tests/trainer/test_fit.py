@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from trainer import export, fit
 from trainer.losses import LossParts
 from trainer.run import TrainingRun
 from trainer.run_folder import start_weights
+from trainer.run_record import End, Ending, RunRecord, StartWeights
 from trainer.runtime.network import BrainTumorClassifier
 from trainer.runtime.predictor import EngineName, load_predictor
 from trainer.runtime.records import CLASSES
@@ -35,7 +37,12 @@ def contents(folder: Path) -> dict[str, tuple[int, bytes]]:
 def test_the_run_folder_says_what_the_run_was(run_folder: Path) -> None:
     recipe = json.loads((run_folder / "recipe.json").read_text())
     assert (recipe["name"], recipe["size"], recipe["epochs"]) == ("default", 64, 2)
-    assert json.loads((run_folder / "run.json").read_text()) == {"seed": 1, "start_weights": {"source": "scratch"}}
+    record = RunRecord.read(run_folder)
+    assert record is not None
+    assert (record.seed, record.start_weights) == (1, StartWeights("scratch"))
+    assert record.end == End(2, Ending.ALL_EPOCHS)
+    assert record.environment is not None
+    assert (record.environment.processes, record.environment.device) == (1, fit.Processes().device.type)
     with (run_folder / "history.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert [float(row["epoch"]) for row in rows] == [1, 2]
@@ -158,7 +165,8 @@ class TestTrouble:
     ) -> None:
         (tmp_path / "run").touch()
         assert self.error_of(data, tmp_path / "run", capsys) == (
-            f"trainer.fit: File exists ({tmp_path / 'run'}): see to that file or folder, or name another."
+            f"trainer.fit: Not a directory ({tmp_path / 'run' / 'checkpoint.json'}): see to that file or folder, or "
+            "name another."
         )
 
     def test_weights_that_are_none(self, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -229,6 +237,61 @@ def test_a_changed_image_is_other_data(data: Path, run_folder: Path, tmp_path: P
     assert contents(run_folder) == before
 
 
+@pytest.mark.parametrize("place", ["training-files.csv", "held-out-files.csv"])
+def test_changed_labels_are_other_data(
+    place: str, data: Path, run_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with (run_folder / place).open(newline="") as file:
+        image = next(row["name"] for row in csv.DictReader(file) if not row["name"].startswith("No Tumor"))
+    changed = shutil.copytree(data, tmp_path / "data")
+    label = (changed / "Train" / image.replace("/images/", "/labels/")).with_suffix(".txt")
+    before = contents(run_folder)
+    lines = label.read_text()
+    label.write_text(lines.replace("0.", "0.0", 1))
+    assert fit.main([*tiny(changed), "--run", str(run_folder)]) == 2
+    assert "holds a run of other labels (label files have changed: see labels_sha256" in capsys.readouterr().err
+    label.write_text(f" {lines}\n")
+    assert fit.main([*tiny(changed), "--run", str(run_folder)]) == 0  # the same numbers, written otherwise
+    assert contents(run_folder) == before
+
+
+def test_another_environment_is_a_warning(
+    data: Path, run_folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    elsewhere = shutil.copytree(run_folder, tmp_path / "elsewhere")
+    record = RunRecord.read(elsewhere)
+    assert record is not None
+    assert record.environment is not None
+    there = replace(record.environment, processes=4, precision="float8", code=None)
+    replace(record, environment=there).write(elsewhere)
+    assert fit.main([*tiny(data), "--run", str(elsewhere)]) == 0
+    [warned] = [entry.getMessage() for entry in caplog.records if "it need not end, to the byte" in entry.getMessage()]
+    assert (
+        f"goes on with processes 1 instead of 4, precision {record.environment.precision} instead of float8:" in warned
+    )
+
+
+def test_out_of_time_is_written_down(data: Path, tmp_path: Path) -> None:
+    assert fit.main([*tiny(data), "--run", str(tmp_path / "run"), "--minutes", "0.00001"]) == 0
+    record = RunRecord.read(tmp_path / "run")
+    assert record is not None
+    assert record.end == End(1, Ending.OUT_OF_TIME)
+    assert fit.main([*tiny(data), "--run", str(tmp_path / "run")]) == 0
+    assert RunRecord.read(tmp_path / "run") == replace(record, end=End(2, Ending.ALL_EPOCHS))
+
+
+@pytest.mark.parametrize("name", ["checkpoint.json", "run.json", "0002-checkpoint.safetensors"])
+def test_a_broken_file_of_the_run_is_one_sentence(
+    name: str, data: Path, run_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    broken = shutil.copytree(run_folder, tmp_path / "broken")
+    (broken / name).write_bytes((broken / name).read_bytes()[:-20])
+    assert fit.main([*tiny(data), "--run", str(broken)]) == 2
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert error.startswith(f"trainer.fit: {broken / name} is ")
+    assert error.endswith("put the file back, or begin anew in another run folder.")
+
+
 def test_a_run_without_a_recorded_seed_is_gone_on_with(data: Path, run_folder: Path, tmp_path: Path) -> None:
     older = shutil.copytree(run_folder, tmp_path / "older")
     (older / "run.json").unlink()
@@ -243,9 +306,9 @@ def test_what_cannot_be_trained_leaves_no_records(data: Path, tmp_path: Path) ->
 def test_the_first_weights_are_named(tmp_path: Path) -> None:
     (tmp_path / "resnet50.safetensors").write_bytes(b"weights")
     digest = hashlib.sha256(b"weights").hexdigest()
-    named = {"source": "resnet50.safetensors", "sha256": digest}
+    named = StartWeights("resnet50.safetensors", digest)
     assert start_weights(tmp_path / "resnet50.safetensors", scratch=False) == named
-    assert start_weights(None, scratch=False) == {"source": "torchvision IMAGENET1K_V2"}
+    assert start_weights(None, scratch=False) == StartWeights("torchvision IMAGENET1K_V2")
 
 
 @pytest.mark.parametrize(
