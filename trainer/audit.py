@@ -14,14 +14,16 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from trainer.audit_findings import Severity
+from trainer.audit_findings import Severity, Slug
 from trainer.audit_page import PAGE, remarks, write_page
 from trainer.audit_results import AUDIT, GROUPS, Audit, audit, write_audit_json, write_groups
 from trainer.audit_tables import TextTable, leakage_sentence, tables
 from trainer.labels import DatasetError
 
-EXAMPLES = 3
-"""Warnings of each kind that are printed; all of them stand in audit.json."""
+EXAMPLES = 10
+"""Findings of each kind that are printed; all of them stand in audit.json."""
+PRINTED_NOTES = frozenset({Slug.LABEL_MISSING, Slug.LABEL_EMPTY})
+"""Kinds that are printed as notes too: a file that somebody may have lost, harmless as it is to the training."""
 TERMINAL_WIDTH = 120
 """Of tables that go into a file or a pipe, columns."""
 
@@ -36,9 +38,9 @@ def _rich_table(table: TextTable) -> Table:
 
 
 def _examples(result: Audit) -> Iterator[str]:
-    """The first warnings of each kind, one line each."""
-    warnings = [finding for finding in result.findings if finding.severity is Severity.WARNING]
-    for _, alike in groupby(warnings, key=lambda finding: finding.slug):
+    """The first warnings of each kind, one line each, and notes of some."""
+    printed = [f for f in result.findings if f.severity is Severity.WARNING or f.slug in PRINTED_NOTES]
+    for _, alike in groupby(printed, key=lambda finding: finding.slug):
         findings = list(alike)
         for finding in findings[:EXAMPLES]:
             line = f" line {finding.line}" if finding.line else ""

@@ -253,6 +253,43 @@ class TestStatistics:
         assert brightness == {"quantity": "mean intensity", "auc": 1.0, "higher_in": "tumour"}
 
 
+class TestPrinted:
+    def test_ten_of_a_kind_and_how_many_more(self, clean: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        for number in range(12):
+            image_path(clean, TRAIN, GLIOMA, f"broken {number:02}.png").write_text("no image")
+        run_audit(clean)
+        printed = capsys.readouterr().out
+        assert printed.count("is no image: it starts with") == 10
+        assert "broken 09.png" in printed
+        assert "broken 10.png: is no image" not in printed
+        assert "... and 2 more of image-not-an-image in audit.json" in printed
+
+    @pytest.mark.parametrize("tumor_class", [GLIOMA, NO_TUMOR])
+    def test_missing_and_empty_label_files_are_named_whether_warning_or_note(
+        self, tumor_class: TumorClass, clean: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        label_path(clean, TRAIN, tumor_class, "a").unlink()
+        label_path(clean, TRAIN, tumor_class, "b").write_text("")
+        run_audit(clean)
+        printed = capsys.readouterr().out
+        assert f"Train/{tumor_class}/images/a.png: has no label file" in printed
+        assert f"Train/{tumor_class}/images/b.png: has an empty label file" in printed
+
+    def test_other_notes_are_counted_only(self, clean: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        (clean / "Train" / "notes").mkdir()
+        run_audit(clean)
+        printed = capsys.readouterr().out
+        assert "is passed over" not in printed
+        assert "0 warnings, 1 notes." in printed
+
+    @pytest.mark.skipif(not ODD.is_dir(), reason=f"no shared data at {ODD}; set TRIAGE_SHARED")
+    def test_the_four_odd_files_are_all_printed(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        assert audit.main([str(ODD), "--out", str(tmp_path)]) == 0
+        printed = capsys.readouterr().out
+        for path in ODD.iterdir():
+            assert f"{path.name}: PNG content" in printed
+
+
 class TestWritten:
     def test_every_kind_of_trouble_can_be_drawn(self, clean: Path) -> None:
         glioma = image_path(clean, TRAIN, GLIOMA, "a.png")
