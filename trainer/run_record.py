@@ -9,7 +9,7 @@ from typing import Any, Self
 
 from trainer.runtime.bundle import RUN, write_json
 
-SCRATCH, TORCHVISION = "scratch", "torchvision IMAGENET1K_V2"
+SCRATCH, TORCHVISION = "scratch", "torchvision IMAGENET1K_V1"
 
 
 class RunRecordError(Exception):

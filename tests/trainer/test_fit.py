@@ -308,7 +308,7 @@ def test_the_first_weights_are_named(tmp_path: Path) -> None:
     digest = hashlib.sha256(b"weights").hexdigest()
     named = StartWeights("resnet50.safetensors", digest)
     assert start_weights(tmp_path / "resnet50.safetensors", scratch=False) == named
-    assert start_weights(None, scratch=False) == StartWeights("torchvision IMAGENET1K_V2")
+    assert start_weights(None, scratch=False) == StartWeights("torchvision IMAGENET1K_V1")
 
 
 @pytest.mark.parametrize(
