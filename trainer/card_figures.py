@@ -1,5 +1,6 @@
 """The figures of metrics.json in Markdown: what the model card and the README say about them."""
 
+import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -33,6 +34,10 @@ def columns_of(metrics: Metrics) -> Iterator[Column]:
         yield Column(CLEAN, Protocol.LEAK_FREE if is_checked else Protocol.UNCHECKED, metrics.val_clean)
 
 
+def _paragraph(text: str) -> str:
+    return textwrap.fill(text, 118, break_on_hyphens=False) + "\n"
+
+
 def overview(metrics: Metrics) -> str:
     """The main figures as a table, and what they are worth."""
     columns = list(columns_of(metrics))
@@ -49,21 +54,21 @@ def overview(metrics: Metrics) -> str:
 def _leakage(metrics: Metrics) -> str:
     look_alikes, missing = metrics.trained_look_alikes_of_val, metrics.training_files_not_found
     if metrics.protocol is Protocol.LEAK_FREE:
-        return (
-            "None of the images the model was trained on looks like a Val image (perceptual hash, mirror images\n"
-            "counted): these are figures of the leak-free protocol.\n"
+        return _paragraph(
+            "None of the images the model was trained on looks like a Val image (perceptual hash, mirror images "
+            "counted): these are figures of the leak-free protocol."
         )
     if metrics.protocol is Protocol.LEAKY:
         left = f'are those of "{UNSEEN}"' if metrics.val_unseen else "do not exist: no Val image is unlike all of them"
-        return (
-            f"**{look_alikes} of the images the model was trained on look like a Val image** (perceptual hash, mirror\n"
-            f'images counted): "{ALL}" is the published, leaky protocol, too good, and serves comparison with other\n'
-            f"published figures only. The leak-free figures {left}.\n"
+        return _paragraph(
+            f"**{look_alikes} of the images the model was trained on look like a Val image** (perceptual hash, mirror "
+            f'images counted): "{ALL}" is the published, leaky protocol, too good, and serves comparison with other '
+            f"published figures only. The leak-free figures {left}."
         )
     found = "" if not look_alikes else f"; of those that were, {look_alikes} look like a Val image"
-    return (
-        f"**Not checked for leaks**: {missing} of the images the model was trained on were not there to compare Val\n"
-        f"with, by name and sum{found}. Nobody can say what these figures are worth.\n"
+    return _paragraph(
+        f"**Not checked for leaks**: {missing} of the images the model was trained on were not there to compare Val "
+        f"with, by name and sum{found}. Nobody can say what these figures are worth."
     )
 
 
@@ -100,11 +105,11 @@ def class_tables(figures: Figures) -> Iterator[str]:
 
 def interval_note(figures: Figures) -> str:
     """Where the intervals come from."""
-    return (
-        f"Look-alikes count together: Val holds {figures.groups} groups among {figures.images} images. Intervals of\n"
-        "shares and F1 are Wilson's for as many images as the groups are worth, those of average precision and of\n"
-        f"calibration error come from {figures.bootstrap_resamples} bootstrap draws of groups. A calibration error is\n"
-        "a mean of distances and comes out too large on few images, so its interval reaches further down than up.\n"
+    return _paragraph(
+        f"Look-alikes count together: Val holds {figures.groups} groups among {figures.images} images. Intervals of "
+        "shares and F1 are Wilson's for as many images as the groups are worth, those of average precision and of "
+        f"calibration error come from {figures.bootstrap_resamples} bootstrap draws of groups. A calibration error is "
+        "a mean of distances and comes out too large on few images, so its interval reaches further down than up."
     )
 
 
@@ -117,8 +122,8 @@ def calibration_note(figures: Figures) -> str:
         f"(calibration error {answer.value:.3f}) than the temperature-scaled classifier alone ({classifier.value:.3f})"
     )
     if answer.value > classifier.value:
-        return (
-            f"The answer, boxes and classifier fused, is calibrated worse {beside}:\n"
-            "read P(tumour) against the operating point, not as a frequency.\n"
+        return _paragraph(
+            f"The answer, boxes and classifier fused, is calibrated worse {beside}: "
+            "read P(tumour) against the operating point, not as a frequency."
         )
-    return f"The answer, boxes and classifier fused, is calibrated no worse {beside}.\n"
+    return _paragraph(f"The answer, boxes and classifier fused, is calibrated no worse {beside}.")

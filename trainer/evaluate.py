@@ -73,24 +73,28 @@ class Evaluation:
     answered: Sequence[Answered]
 
 
-def find_look_alikes(val: PictureGroups, train: PictureGroups, trained: Sequence[ListedFile]) -> LookAlikes:
+def find_look_alikes(pictures: PictureGroups, trained: Sequence[ListedFile]) -> LookAlikes:
     """Compare Val with Train by perceptual hash (`trainer.leakage`), mirror images counted.
 
     Args:
-        val: images of Val.
-        train: all images of Train.
+        pictures: images of Val and all of Train.
         trained: what the model says it was trained on; an image of Train is that only with the same name and sum.
     """
     listed = set(trained)
-    present = [
-        ListedFile(sample.name, sha256) in listed for sample, sha256 in zip(train.samples, train.sha256, strict=True)
-    ]
-    trained_hashes = train.hashes[np.array(present, np.bool_)]
+    in_val = np.array([sample.split is Split.VAL for sample in pictures.samples], np.bool_)
+    found = np.array(
+        [
+            sample.split is Split.TRAIN and ListedFile(sample.name, sha256) in listed
+            for sample, sha256 in zip(pictures.samples, pictures.sha256, strict=True)
+        ],
+        np.bool_,
+    )
+    val_hashes, trained_hashes = pictures.hashes[in_val], pictures.hashes[found]
     return LookAlikes(
-        clean=~looks_like_any(val.hashes, train.hashes),
-        unseen=~looks_like_any(val.hashes, trained_hashes),
-        trained_on=int(looks_like_any(trained_hashes, val.hashes).sum()),
-        not_found=len(listed) - sum(present),
+        clean=~looks_like_any(val_hashes, pictures.hashes[~in_val]),
+        unseen=~looks_like_any(val_hashes, trained_hashes),
+        trained_on=int(looks_like_any(trained_hashes, val_hashes).sum()),
+        not_found=len(listed) - int(found.sum()),
     )
 
 
@@ -116,19 +120,20 @@ def evaluate(predictor: Predictor, data: Path, limit: int | None = None) -> Eval
     samples = first_of_each_class(list_samples(data, Split.VAL), limit)
     trained = read_file_list(bundle.folder / TRAINING_FILES)
     reads, seconds = read_samples(predictor, samples, "reading Val")
-    answered, pictures = answer(reads, bundle.calibration), find_picture_groups(samples)
-    look_alikes = None
-    if (data / Split.TRAIN).is_dir():
-        train = find_picture_groups(list_samples(data, Split.TRAIN))
-        look_alikes = find_look_alikes(pictures, train, trained)
-    val = figures(answered, groups=pictures.groups)
+    answered = answer(reads, bundle.calibration)
+    train = list_samples(data, Split.TRAIN) if (data / Split.TRAIN).is_dir() else []
+    # images of Val that a chain of look-alikes in Train connects are one group, as `trainer.audit` has it
+    pictures = find_picture_groups([*samples, *train])
+    groups = pictures.groups[: len(samples)]
+    look_alikes = find_look_alikes(pictures, trained) if train else None
+    val = figures(answered, groups=groups)
     if val is None:
         raise DatasetError(f"{data / Split.VAL} holds no image to measure.")
 
     def part(keep: BoolArray) -> Figures | None:
         if keep.all():
             return val
-        return figures([answered[row] for row in np.flatnonzero(keep)], groups=pictures.groups[keep])
+        return figures([answered[row] for row in np.flatnonzero(keep)], groups=groups[keep])
 
     protocol = Protocol.UNCHECKED if look_alikes is None else look_alikes.protocol
     metrics = Metrics(
