@@ -35,7 +35,7 @@ def test_what_it_ran_on() -> None:
     ("weights", "words"),
     [
         (SCRATCH, "none, they were random"),
-        (StartWeights("torchvision IMAGENET1K_V1"), "body: ImageNet, torchvision IMAGENET1K_V2."),
+        (StartWeights("torchvision IMAGENET1K_V1"), "body: ImageNet, torchvision IMAGENET1K_V1."),
         (StartWeights("w.safetensors", "f00"), "`w.safetensors` (sha256 `f00`)"),
     ],
 )
