@@ -33,6 +33,9 @@ FLOAT_CONVOLUTIONS = (r"__module\.stem\.0/.*", r"__module\.layer1\.0\.(conv1|dow
 FLOAT_TYPES = ("Add",)
 """So do the sums: each block's is the next one's shortcut, and rounding would add up along the network."""
 
+NEEDED_FILES = (bundle.GRAPH, bundle.GRAPH_WEIGHTS, bundle.TRAINING_FILES)
+"""Of a model folder: what its int8 graph is made from."""
+
 
 def quantization_samples(samples: Sequence[Sample], count: int = CALIBRATION_IMAGES) -> list[Sample]:
     """Choose at most `count` samples, a quarter of each class, or all of a class that has fewer; always the same."""
@@ -108,7 +111,7 @@ def write_int8_graph(folder: Path, input_size: int, data: Path) -> None:
     inputs = [to_batch([letterbox(read_grey(sample.image_path), input_size)[0]]) for sample in samples]
     logger.info("quantising on %d images the model was trained on", len(inputs))
     model = quantize_graph(folder / bundle.GRAPH, inputs)
-    # saved aside and renamed: a worker that starts meanwhile finds whole files
+    # saved aside first: a save that fails, on a full disk say, leaves the old graph as it was
     with tempfile.TemporaryDirectory(dir=folder, prefix=".int8-") as aside:
         import_openvino().save_model(model, Path(aside, "model.xml"), compress_to_fp16=True)
         for name in bundle.INT8_FILES:
@@ -116,16 +119,20 @@ def write_int8_graph(folder: Path, input_size: int, data: Path) -> None:
 
 
 def quantize_folder(folder: Path, data: Path) -> None:
-    """Add the int8 graph to a model folder, or make it anew, and write the new sums; no other file changes.
+    """Add the int8 graph to a model folder, or make it anew, and write its new sums; no other file or sum changes.
+
+    Only what the graph is made from is checked, so that a lost or damaged int8 graph can be made anew. Its two files
+    and model.json change one after the other: a program that loads the folder meanwhile, or after a crash in between,
+    finds sums that do not fit and refuses it; made again, the graph is whole.
 
     Raises:
-        ModelFolderError: the folder is broken.
+        ModelFolderError: model.json is broken, or the float graph or training-files.csv is not the one it names.
         DatasetError, EngineError: as of `write_int8_graph`.
     """
-    bundle.ModelBundle.load(folder)
     manifest = bundle.read_manifest(folder)
+    bundle.check_sums(folder, manifest.files, NEEDED_FILES)
     write_int8_graph(folder, manifest.input_size, data)
-    bundle.write_manifest(folder, manifest.version, manifest.input_size, manifest.flip_tta, manifest.recipe)
+    bundle.write_sums(folder, manifest, bundle.INT8_FILES)
 
 
 def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:

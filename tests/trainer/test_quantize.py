@@ -1,8 +1,10 @@
 """An int8 graph is made from images the model was trained on, and is added to a model folder."""
 
 import csv
+import errno
 import json
 import logging
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,14 @@ from trainer import quantize
 from trainer.grey import read_grey
 from trainer.labels import Sample, Split, list_samples
 from trainer.quantize import quantization_samples
-from trainer.runtime.bundle import INT8_FILES, INT8_GRAPH_WEIGHTS, SUMMED_FILES, ModelBundle, file_sha256
+from trainer.runtime.bundle import (
+    INT8_FILES,
+    INT8_GRAPH_WEIGHTS,
+    SUMMED_FILES,
+    ModelBundle,
+    ModelFolderError,
+    file_sha256,
+)
 from trainer.runtime.openvino_import import import_openvino
 from trainer.runtime.predictor import EngineName, load_predictor
 from trainer.runtime.records import CLASSES, FloatArray, GreyImage
@@ -119,6 +128,51 @@ class TestCommand:
         # NNCF says what it says where we do
         assert capsys.readouterr().out == ""
         assert (logging.getLogger("nncf").handlers, logging.getLogger("nncf").propagate) == ([], True)
+
+    @pytest.mark.parametrize("name", INT8_FILES)
+    @pytest.mark.parametrize("lost", [True, False], ids=["lost", "changed"])
+    def test_a_lost_or_changed_graph_is_made_anew(
+        self, data: Path, model_folder: Path, own_model: Path, name: str, lost: bool
+    ) -> None:
+        if lost:
+            (own_model / name).unlink()
+        else:
+            (own_model / name).write_bytes(b"changed")
+        assert quantize.main(["--data", str(data), "--model", str(own_model)]) == 0
+        assert ModelBundle.load(own_model).has_int8
+        assert (own_model / INT8_GRAPH_WEIGHTS).read_bytes() == (model_folder / INT8_GRAPH_WEIGHTS).read_bytes()
+
+    def test_damage_elsewhere_is_neither_in_the_way_nor_covered_up(
+        self, data: Path, own_model: Path, without_int8: Path
+    ) -> None:
+        assert own_model == without_int8
+        (own_model / "model.safetensors").write_bytes(b"changed")
+        assert quantize.main(["--data", str(data), "--model", str(own_model)]) == 0
+        with pytest.raises(ModelFolderError, match=r"model\.safetensors is not the file"):
+            ModelBundle.load(own_model)
+
+    @pytest.mark.parametrize("name", quantize.NEEDED_FILES)
+    def test_what_it_is_made_from_is_checked(
+        self, data: Path, own_model: Path, name: str, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        before = {file: (own_model / file).read_bytes() for file in INT8_FILES}
+        with (own_model / name).open("ab") as file:
+            file.write(b"\n")
+        assert quantize.main(["--data", str(data), "--model", str(own_model)]) == 2
+        assert f"{name} is not the file model.json was written for" in capsys.readouterr().err
+        assert {file: (own_model / file).read_bytes() for file in INT8_FILES} == before
+
+    def test_a_save_that_fails_leaves_the_old_graph(
+        self, data: Path, own_model: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def full(*_: object, **__: object) -> None:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+        monkeypatch.setattr(import_openvino(), "save_model", full)
+        with pytest.raises(OSError, match="No space left"):
+            quantize.quantize_folder(own_model, data)
+        assert ModelBundle.load(own_model).has_int8
+        assert not list(own_model.glob(".*"))
 
     def test_other_data_are_refused(self, own_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         assert quantize.main(["--data", str(tmp_path / "none"), "--model", str(own_model)]) == 2

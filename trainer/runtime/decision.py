@@ -33,6 +33,7 @@ KIND_LIMIT = 6.0
 NO_BOXES = 1.01
 """`box_threshold` of a model that was trained without boxes: no score reaches it."""
 
+_HIGHEST_THRESHOLDS = {"box_threshold": NO_BOXES, "urgent_threshold": 1.0, "low_margin": 1.0, "disagreement": 1.0}
 _TUMOR_INDICES = [CLASSES.index(label) for label in LESION_CLASSES]
 _Float64Array = npt.NDArray[np.float64]
 
@@ -48,7 +49,7 @@ class Calibration:
         tumor_bias: log-odds added to both.
         kind_box_weight: of the best box scores of each kind in "which tumour".
         kind_classifier_weight: of the classifier in the same.
-        box_threshold: boxes scored at or above are drawn.
+        box_threshold: boxes scored at or above are drawn; 0 to `NO_BOXES`. The three below are within 0 and 1.
         urgent_threshold: P(tumour) from which a slice is urgent: the triage operating point.
         low_margin: a smaller lead of the first over the second probability asks for review.
         disagreement: probability the classifier must give another answer to count as a disagreement.
@@ -71,6 +72,9 @@ class Calibration:
             raise ValueError("every value of a calibration is a finite number")
         if self.class_temperature <= 0 or min(values[1:3] + values[4:6]) < 0:
             raise ValueError("the temperature of a calibration is positive, its weights are not negative")
+        for name, highest in _HIGHEST_THRESHOLDS.items():
+            if not 0 <= getattr(self, name) <= highest:
+                raise ValueError(f"{name} of a calibration is within 0 and {highest:g}, not {getattr(self, name):g}")
 
     @property
     def draws_boxes(self) -> bool:

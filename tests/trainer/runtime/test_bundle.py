@@ -7,7 +7,14 @@ from typing import Any
 
 import pytest
 
-from trainer.runtime.bundle import INT8_FILES, SUMMED_FILES, ModelBundle, ModelFolderError, file_sha256
+from trainer.runtime.bundle import (
+    INT8_FILES,
+    SUMMED_FILES,
+    ModelBundle,
+    ModelFolderError,
+    file_sha256,
+    write_manifest,
+)
 from trainer.runtime.engine import EngineError
 from trainer.runtime.predictor import EngineName, load_predictor
 
@@ -82,11 +89,31 @@ def test_a_broken_folder_is_one_sentence(own_model: Path, damage: Callable[[Path
     assert "\n" not in str(refused.value)
 
 
-@pytest.mark.parametrize("text", ['{"box_weight": -1}', '{"new_value": 1}', '{"box_weight": "1"}'])
+@pytest.mark.parametrize("text", ['{"box_weight": -1}', '{"new_value": 1}', '{"box_weight": "1"}', '{"low_margin": 2}'])
 def test_an_impossible_calibration_is_refused(own_model: Path, text: str) -> None:
     (own_model / "calibration.json").write_text(text)
     manifest = json.loads((own_model / "model.json").read_text())
     sums = manifest["files"] | {"calibration.json": file_sha256(own_model / "calibration.json")}
     change(own_model, files=sums)
     with pytest.raises(ModelFolderError, match="is not a calibration"):
+        ModelBundle.load(own_model)
+
+
+def test_a_folder_without_a_record_of_its_run_is_whole(own_model: Path) -> None:
+    """As models up to 2026.11 are."""
+    (own_model / "run.json").unlink()
+    with pytest.raises(ModelFolderError, match=r"run\.json cannot be read"):
+        ModelBundle.load(own_model)
+    files = json.loads((own_model / "model.json").read_text())["files"]
+    del files["run.json"]
+    change(own_model, files=files)
+    assert ModelBundle.load(own_model).version == "tiny-1"
+    bundle = ModelBundle.load(own_model)
+    write_manifest(own_model, bundle.version, bundle.input_size, bundle.flip_tta, {})
+    assert json.loads((own_model / "model.json").read_text())["files"] == files
+
+
+def test_a_changed_record_of_the_run_is_refused(own_model: Path) -> None:
+    (own_model / "run.json").write_text("{}")
+    with pytest.raises(ModelFolderError, match=r"run\.json is not the file"):
         ModelBundle.load(own_model)

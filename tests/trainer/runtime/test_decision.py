@@ -136,3 +136,14 @@ class TestReview:
 def test_an_impossible_calibration_is_refused(broken: dict[str, float]) -> None:
     with pytest.raises(ValueError, match="of a calibration"):
         replace(CALIBRATION, **broken)
+
+
+@pytest.mark.parametrize(
+    ("name", "highest"), [("urgent_threshold", 1), ("low_margin", 1), ("disagreement", 1), ("box_threshold", NO_BOXES)]
+)
+def test_a_threshold_out_of_range_is_named(name: str, highest: float) -> None:
+    for allowed in (0, highest):
+        assert getattr(replace(CALIBRATION, **{name: allowed}), name) == allowed
+    for refused in (-0.001, highest + 0.001, 5):
+        with pytest.raises(ValueError, match=f"{name} of a calibration is within 0 and {highest:g}, not {refused:g}"):
+            replace(CALIBRATION, **{name: refused})
