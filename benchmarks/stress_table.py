@@ -20,7 +20,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
@@ -33,6 +32,7 @@ from trainer.runtime.engine import EngineError
 from trainer.runtime.predictor import BATCH_SIZE, EngineName, Predictor, load_predictor
 from trainer.runtime.records import TumorClass
 from trainer.stress import HEADINGS, StressCount, StressGroup, StressTable
+from trainer.terminal import PROGRESS, result_console
 from worker.domain import Priority, StudyKind
 from worker.errors import RejectedError
 from worker.intake import DEFAULT_LIMITS, read_instance, sha256_of
@@ -40,7 +40,6 @@ from worker.predict import InputFile, StudyLine, StudyStatus, Unit, predict_unit
 from worker.settings import Settings
 
 DICOM_MANIFEST, IMAGE_MANIFEST = "MANIFEST.csv", "manifest.csv"
-PIPE_COLUMNS = 150
 
 
 class StressDataError(Exception):
@@ -248,7 +247,7 @@ def count(name: str, files: Sequence[AnsweredFile]) -> StressGroup:
 
 def measure(predictor: Predictor, kinds: Kinds) -> StressTable:
     """Read every file and count, kind by kind."""
-    progress = track(kinds.items(), "reading", console=Console(stderr=True), transient=True)
+    progress = track(kinds.items(), "reading", console=PROGRESS, transient=True)
     groups = [count(name, list(answers(predictor, paths))) for name, paths in progress]
     bundle = predictor.bundle
     return StressTable(bundle.version, bundle.weights_sha256, bundle.calibration_sha256, predictor.engine_name, groups)
@@ -276,9 +275,7 @@ def print_table(table: StressTable) -> None:
         shown.add_column(heading, justify="left" if is_name else "right", no_wrap=not is_name)
     for group in table.groups:
         shown.add_row(*group.cells())
-    console = Console()
-    # a pipe has no width, and rich then takes 80 columns
-    (console if console.is_terminal else Console(width=PIPE_COLUMNS)).print(shown)
+    result_console().print(shown)
 
 
 def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:

@@ -10,7 +10,6 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
 
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
@@ -19,13 +18,12 @@ from trainer.audit_page import PAGE, remarks, write_page
 from trainer.audit_results import AUDIT, GROUPS, Audit, audit, write_audit_json, write_groups
 from trainer.audit_tables import TextTable, leakage_sentence, tables
 from trainer.labels import DatasetError
+from trainer.terminal import result_console
 
 EXAMPLES = 10
 """Findings of each kind that are printed; all of them stand in audit.json."""
 PRINTED_NOTES = frozenset({Slug.LABEL_MISSING, Slug.LABEL_EMPTY})
 """Kinds that are printed as notes too: a file that somebody may have lost, harmless as it is to the training."""
-TERMINAL_WIDTH = 120
-"""Of tables that go into a file or a pipe, columns."""
 
 
 def _rich_table(table: TextTable) -> Table:
@@ -51,7 +49,7 @@ def _examples(result: Audit) -> Iterator[str]:
 
 def print_audit(result: Audit) -> None:
     """Print every table and the sum on standard output."""
-    console = Console(width=None if sys.stdout.isatty() else TERMINAL_WIDTH, highlight=False)
+    console = result_console()
     for table in tables(result):
         console.print(_rich_table(table))
     for sentence in (*remarks(result), leakage_sentence(result)):

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
-from rich.console import Console
 from rich.progress import track
 
 from trainer.audit_findings import Finding, Slug, note, warning
@@ -14,6 +13,7 @@ from trainer.image_check import ImageFacts, check_image, unusual_mode, wrong_con
 from trainer.label_check import check_label_file
 from trainer.labels import IMAGE_SUFFIXES, DatasetError, LabelLine, Split, label_path_of
 from trainer.runtime.records import CLASSES, TumorClass
+from trainer.terminal import PROGRESS
 
 ORIGINALS = "originals.csv"
 ORIGINAL_COLUMNS = ("split", "class", "file", "sha256", "width", "height", "mode", "format")
@@ -90,7 +90,7 @@ def read_files(data: Path) -> AuditedFiles:
     places, findings = _find_files(data)
     title = f"checking {len(places)} images"
     images = []
-    for place in track(places, title, console=Console(stderr=True), transient=True):
+    for place in track(places, title, console=PROGRESS, transient=True):
         image, found = _check(place, data)
         images.append(image)
         findings.extend(found)

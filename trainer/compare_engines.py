@@ -16,7 +16,6 @@ from statistics import median
 
 import numpy as np
 import numpy.typing as npt
-from rich.console import Console
 from rich.table import Table
 
 from trainer.average_precision import AveragePrecision, average_precision, published_truth, tumor_truth
@@ -38,6 +37,7 @@ from trainer.runtime.engine import EngineError
 from trainer.runtime.openvino_import import import_openvino
 from trainer.runtime.predictor import BATCH_SIZE, EngineName, Predictor, load_predictor
 from trainer.runtime.records import GreyImage
+from trainer.terminal import result_console
 
 logger = logging.getLogger("trainer.compare_engines")
 
@@ -231,7 +231,7 @@ def _print_table(found: EngineComparison, version: str) -> None:
         table.add_column(heading, justify="right" if place else "left")
     for row in table_rows(found.engines):
         table.add_row(*row)
-    Console().print(table)
+    result_console().print(table)
 
 
 def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:

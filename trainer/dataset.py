@@ -6,7 +6,6 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import torch
-from rich.console import Console
 from rich.progress import track
 from torch import Tensor
 from torch.utils.data import Dataset
@@ -15,6 +14,7 @@ from trainer.grey import read_grey
 from trainer.labels import Sample, lesions_of
 from trainer.runtime.preprocess import letterbox
 from trainer.targets import Target, Targets
+from trainer.terminal import PROGRESS
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class BrainTumorTestDataset(Dataset[tuple[Tensor, Target]]):
         self.samples = list(samples)
         self.size = size
         title = f"reading {len(self.samples)} images"
-        loaded = [_load(sample, size) for sample in track(self.samples, title, console=Console(stderr=True))]
+        loaded = [_load(sample, size) for sample in track(self.samples, title, console=PROGRESS)]
         self.images = torch.stack([image for image, _ in loaded])
         self.targets = Targets.of([target for _, target in loaded])
 

@@ -7,7 +7,7 @@ from rich.table import Table
 
 from trainer.figure_records import Figures
 from trainer.intervals import Estimate
-from trainer.readings import STDERR
+from trainer.terminal import result_console
 
 
 @dataclass(frozen=True)
@@ -64,9 +64,9 @@ def figure_rows(columns: Sequence[Figures], rows: Sequence[Row] = ROWS) -> list[
 
 
 def print_figures(title: str, columns: Mapping[str, Figures | None]) -> None:
-    """Print columns of figures by heading on standard error; one in which nothing was measured is left out."""
+    """Print columns of figures by heading on standard output; one in which nothing was measured is left out."""
     measured = {heading: figures for heading, figures in columns.items() if figures is not None}
     table = Table("figure (95 % interval)", *measured, title=title)
     for cells in figure_rows(list(measured.values())):
         table.add_row(*cells)
-    STDERR.print(table)
+    result_console().print(table)

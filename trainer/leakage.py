@@ -11,7 +11,6 @@ import imagehash
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageOps
-from rich.console import Console
 from rich.progress import track
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components
@@ -19,6 +18,7 @@ from scipy.sparse.csgraph import connected_components
 from trainer.grey import read_picture
 from trainer.labels import Sample
 from trainer.runtime.bundle import file_sha256
+from trainer.terminal import PROGRESS
 
 LOOK_ALIKE_DISTANCE = 4
 """Bits of 64 by which two hashes may differ and still count as the same picture (docs/data.md)."""
@@ -120,7 +120,7 @@ def find_picture_groups(samples: Sequence[Sample]) -> PictureGroups:
     hashes = np.zeros((len(samples), 2), np.uint64)
     digests = []
     title = f"comparing {len(samples)} images"
-    for row, sample in enumerate(track(samples, title, console=Console(stderr=True), transient=True)):
+    for row, sample in enumerate(track(samples, title, console=PROGRESS, transient=True)):
         hashes[row] = picture_hash(read_picture(sample.image_path))
         digests.append(file_sha256(sample.image_path))
     return PictureGroups(samples, digests, hashes, look_alike_groups(hashes))

@@ -3,9 +3,10 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.text import Text
+
+from trainer.terminal import PROGRESS
 
 
 class RateColumn(ProgressColumn):
@@ -20,10 +21,9 @@ class RateColumn(ProgressColumn):
 @contextmanager
 def image_bar(title: str, images: int, *, shown: bool = True) -> Iterator[Callable[[int], None]]:
     """A bar over `images`; yields what is called with the number of images of each batch."""
-    console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), RateColumn(), TimeRemainingColumn())
     with Progress(
-        *columns, console=console, transient=True, disable=not (shown and console.is_terminal), redirect_stdout=False
+        *columns, console=PROGRESS, transient=True, disable=not (shown and PROGRESS.is_terminal), redirect_stdout=False
     ) as progress:
         task = progress.add_task(title, total=images)
         yield lambda count: progress.advance(task, count)

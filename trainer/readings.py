@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from rich.console import Console
 from rich.progress import track
 
 from trainer.grey import read_grey
@@ -13,9 +12,7 @@ from trainer.labels import Sample, lesions_of
 from trainer.runtime.decision import Calibration, decide
 from trainer.runtime.predictor import BATCH_SIZE, Predictor, Reading
 from trainer.runtime.records import FloatArray, SlicePrediction
-
-STDERR = Console(stderr=True)
-"""Progress goes here: standard output belongs to the result."""
+from trainer.terminal import PROGRESS
 
 
 @dataclass(frozen=True)
@@ -46,7 +43,7 @@ def read_samples(predictor: Predictor, samples: Sequence[Sample], title: str) ->
     read: list[ReadSample] = []
     seconds = 0.0
     groups = [samples[start : start + BATCH_SIZE] for start in range(0, len(samples), BATCH_SIZE)]
-    for group in track(groups, title, console=STDERR, transient=True):
+    for group in track(groups, title, console=PROGRESS, transient=True):
         images = [read_grey(sample.image_path) for sample in group]
         start = time.perf_counter()
         readings = predictor.detect(images)

@@ -206,7 +206,7 @@ class TestModelCard:
         metrics = ModelBundle.load(own_model).metrics
         assert metrics is not None
         assert metrics.images == 14
-        table = capsys.readouterr().err
+        table = capsys.readouterr().out
         assert "published (leaky)" in table
         assert "unlike any" in table
 
@@ -263,7 +263,7 @@ class TestCommandLine:
         assert found["val_unseen"] is None
         assert f"**Not checked for leaks**: {missing} of the images" in (own_model / "MODEL_CARD.md").read_text()
         assert ModelBundle.load(own_model).metrics is None
-        assert "unchecked" in capsys.readouterr().err
+        assert "unchecked" in capsys.readouterr().out
 
     @pytest.mark.parametrize("name", ["stress.json", "engines.json"])
     def test_a_broken_table_is_one_sentence_and_nothing_is_written(
