@@ -29,6 +29,7 @@ from trainer.figure_table import (
 )
 from trainer.intervals import Estimate
 from trainer.metrics import Metrics
+from trainer.run_record import Ending, RunRecord
 from trainer.runtime.bundle import Protocol, read_manifest
 from worker.cli.reference import command_page, settings_page
 from worker.settings import Settings
@@ -78,6 +79,7 @@ class SeedRun:
 
     size: int
     epochs: int
+    ending: Ending
     validation_loss: float
     validation_accuracy: float
     test_loss: float
@@ -86,13 +88,17 @@ class SeedRun:
 
     @classmethod
     def read(cls, folder: Path) -> "SeedRun":
-        """Read recipe.json, history.csv and test.json of a run folder."""
+        """Read recipe.json, run.json, history.csv and test.json of a run folder that is over."""
+        record = RunRecord.read(folder)
+        if record is None or record.end is None:
+            raise ValueError(f"{folder} does not say how its run ended")
         recipe, tested = (json.loads((folder / name).read_text()) for name in ("recipe.json", "test.json"))
         with (folder / "history.csv").open(newline="") as file:
             last = list(csv.DictReader(file))[-1]
         return cls(
             recipe["size"],
-            tested["epochs"],
+            record.end.epochs_done,
+            record.end.ending,
             float(last["validation_loss"]),
             float(last["validation_accuracy"]),
             tested["test_loss"],
@@ -128,7 +134,7 @@ def seed_run_table(run: SeedRun) -> str:
         ["published split, leaky", "notebook", "`--recipe seed` here"],
         [
             ["input", f"{NOTEBOOK.size} px", f"{run.size} px"],
-            ["epochs", f"{NOTEBOOK.epochs} (stopped early)", str(run.epochs)],
+            ["epochs", f"{NOTEBOOK.epochs} (early stop)", f"{run.epochs} ({run.ending})"],
             ["validation loss, last epoch", f"{NOTEBOOK.validation_loss}", f"{run.validation_loss:.3f}"],
             ["validation accuracy, last epoch", f"{NOTEBOOK.validation_accuracy}", f"{run.validation_accuracy:.3f}"],
             ["test loss on Val", f"{NOTEBOOK.test_loss}", f"{run.test_loss:.3f}"],

@@ -10,6 +10,7 @@ from types import ModuleType
 import pytest
 
 from tests.trainer.figures_made_by_hand import made_up_figures, made_up_metrics
+from trainer.run_record import End, Ending, RunRecord, StartWeights
 from trainer.runtime.bundle import CALIBRATION, WEIGHTS, Manifest, Protocol
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -34,6 +35,7 @@ def seed_run(tmp_path: Path) -> Path:
     folder.mkdir()
     tested = {"epochs": 9, "images": 512, "test_loss": 0.1, "test_accuracy": 0.951, "test_accuracy_ci95": [0.93, 0.97]}
     (folder / "recipe.json").write_text('{"size": 128}')
+    RunRecord(42, StartWeights("scratch"), end=End(9, Ending.EARLY_STOP)).write(folder)
     (folder / "test.json").write_text(json.dumps(tested))
     header = "epoch,train_loss,train_accuracy,validation_loss,validation_accuracy"
     (folder / "history.csv").write_text(f"{header}\n8,1,0.5,1,0.5\n9,0.1,0.96,0.123,0.944\n")
@@ -61,7 +63,7 @@ def test_generated_pages_are_fresh() -> None:
 
 def test_the_seed_run_beside_the_notebook(generate: ModuleType, seed_run: Path) -> None:
     table = generate.seed_run_table(generate.SeedRun.read(seed_run))
-    assert "| epochs | 32 (stopped early) | 9 |" in table
+    assert "| epochs | 32 (early stop) | 9 (early stop) |" in table
     assert "| validation loss, last epoch | 0.083 | 0.123 |" in table
     assert "| test accuracy on Val (95 % interval) | 0.98625 | 0.951 (0.930–0.970) |" in table
 
