@@ -19,7 +19,7 @@ from trainer.evaluation_pictures import PICTURES, draw_pictures
 from trainer.figure_records import Figures
 from trainer.figure_table import print_figures
 from trainer.intervals import BoolArray
-from trainer.labels import DatasetError, Sample, Split, list_samples
+from trainer.labels import DatasetError, Split, first_of_each_class, list_samples
 from trainer.leakage import PictureGroups, find_picture_groups, looks_like_any
 from trainer.measure import Answered, answer, figures
 from trainer.metrics import Metrics
@@ -36,7 +36,6 @@ from trainer.runtime.bundle import (
 )
 from trainer.runtime.engine import EngineError
 from trainer.runtime.predictor import EngineName, Predictor, load_predictor
-from trainer.runtime.records import CLASSES
 
 logger = logging.getLogger("trainer.evaluate")
 
@@ -96,17 +95,6 @@ def find_look_alikes(pictures: PictureGroups, trained: Sequence[ListedFile]) -> 
         trained_on=int(looks_like_any(trained_hashes, val_hashes).sum()),
         not_found=len(listed) - int(found.sum()),
     )
-
-
-def first_of_each_class(samples: Sequence[Sample], limit: int | None) -> list[Sample]:
-    """At most `limit` samples of every class."""
-    taken = dict.fromkeys(CLASSES, 0)
-    kept = []
-    for sample in samples:
-        taken[sample.tumor_class] += 1
-        if limit is None or taken[sample.tumor_class] <= limit:
-            kept.append(sample)
-    return kept
 
 
 def evaluate(predictor: Predictor, data: Path, limit: int | None = None) -> Evaluation:

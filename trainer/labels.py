@@ -5,7 +5,8 @@ Layout: `{Train,Val}/{Glioma,Meningioma,No Tumor,Pituitary}/{images,labels}`. Th
 
 import logging
 import math
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -223,3 +224,14 @@ def list_samples(data: Path, split: Split) -> list[Sample]:
     if not samples:
         raise DatasetError(f"{data / split} holds no image (looked for {', '.join(sorted(IMAGE_SUFFIXES))}).")
     return samples
+
+
+def first_of_each_class(samples: Sequence[Sample], limit: int | None) -> list[Sample]:
+    """At most `limit` samples of every class, in their order; all without a limit."""
+    taken: Counter[TumorClass] = Counter()
+    kept = []
+    for sample in samples:
+        taken[sample.tumor_class] += 1
+        if limit is None or taken[sample.tumor_class] <= limit:
+            kept.append(sample)
+    return kept

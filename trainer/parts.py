@@ -3,7 +3,6 @@
 import csv
 import hashlib
 import io
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass
 from pathlib import Path
@@ -11,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from sklearn.model_selection import train_test_split
 
-from trainer.labels import DatasetError, Sample, Split, list_samples
+from trainer.labels import DatasetError, Sample, Split, first_of_each_class, list_samples
 from trainer.leakage import PictureGroups, find_picture_groups
 from trainer.recipes import Recipe
 from trainer.runtime.bundle import file_sha256
@@ -57,7 +56,7 @@ def choose_parts(data: Path, recipe: Recipe, seed: int, limit: int | None = None
 
 def _as_published(train: list[Sample], share: float, seed: int, limit: int | None) -> Parts:
     """The published division: by class in proportion, look-alikes on both sides."""
-    taken = _first_of_each_class(train, limit)
+    taken = first_of_each_class(train, limit)
     try:
         training, held_out = train_test_split(taken, test_size=share, stratify=class_indices(taken), random_state=seed)
     except ValueError as error:  # fewer images of a class than parts
@@ -65,19 +64,9 @@ def _as_published(train: list[Sample], share: float, seed: int, limit: int | Non
     return Parts(training, held_out, f"{len(training)} images to train on, {len(held_out)} held out, leaks left in")
 
 
-def _first_of_each_class(samples: Sequence[Sample], limit: int | None) -> list[Sample]:
-    taken: Counter[int] = Counter()
-    kept = []
-    for sample in samples:
-        taken[sample.class_index] += 1
-        if limit is None or taken[sample.class_index] <= limit:
-            kept.append(sample)
-    return kept
-
-
 def within_limit(pictures: PictureGroups, rows: IndexArray, limit: int | None) -> IndexArray:
     """The first `limit` of `rows` of each class; all without a limit."""
-    kept = {id(sample) for sample in _first_of_each_class(samples_at(pictures, rows), limit)}
+    kept = {id(sample) for sample in first_of_each_class(samples_at(pictures, rows), limit)}
     return np.array([row for row in rows.tolist() if id(pictures.samples[row]) in kept], np.int64)
 
 

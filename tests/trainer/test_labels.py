@@ -1,6 +1,7 @@
 """TestLines: YOLO lines and files; TestBoxRules: what a box means in which folder; TestListing: the folders."""
 
 import logging
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from trainer.labels import (
     LabelLine,
     Sample,
     Split,
+    first_of_each_class,
     lesions_of,
     list_samples,
     parse_label_line,
@@ -112,3 +114,11 @@ class TestListing:
             (tmp_path / "Val" / label / "images").mkdir(parents=True)
         with pytest.raises(DatasetError, match="holds no image"):
             list_samples(tmp_path, Split.VAL)
+
+
+def test_the_first_of_each_class(data: Path) -> None:
+    samples = list_samples(data, Split.TRAIN)
+    kept = first_of_each_class(samples, 2)
+    assert Counter(sample.tumor_class for sample in kept) == dict.fromkeys(CLASSES, 2)
+    assert kept == [sample for sample in samples if sample in kept]
+    assert first_of_each_class(samples, None) == samples
