@@ -5,11 +5,13 @@ telling those apart. Inversion, gamma, tone curves, noise, blur and reframing ta
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from torch.nn import functional
+from torchvision.ops import roi_align
 from torchvision.transforms.v2.functional import gaussian_blur
 
 from trainer.dataset import Batch
@@ -18,6 +20,17 @@ from trainer.targets import NO_BOX, Targets
 GAMMA_RANGE = (0.6, 1.6)
 INVERSION_SHARE = 0.12
 TONE_CURVE_SHARE = 0.25
+MATCHED_SHARE = 0.25
+"""Of images that get the brightness distribution of another one of the batch: the look of another sequence."""
+BIAS_SHARE = 0.25
+BIAS_STRENGTH = 0.4
+STRIPPED_SHARE = 0.1
+"""Of images that lose scalp and skull, or what lies that far within the head's outline."""
+STRIPPED_DEPTHS = (0.05, 0.07, 0.09, 0.11)
+"""Shares of the side, one of them a batch."""
+LEAST_LEFT_OF_A_BOX = 0.7
+LEAST_HEAD = 0.08
+"""Share of the image that must be left of the head."""
 NOISE_SHARE = 0.3
 BLUR_SHARE = 0.15
 BACKGROUND_BELOW = 0.04
@@ -34,20 +47,24 @@ class Augmentation:
         scale_range: smallest and largest magnification.
         max_shift: share of the side.
         brightness: vary gamma, tone, contrast, sharpness and noise.
+        looks: also the looks of other sequences, uneven coils and skull-stripped heads; only with `brightness`.
     """
 
     max_rotation_degrees: float = 15.0
     scale_range: tuple[float, float] = (0.8, 1.2)
     max_shift: float = 0.08
     brightness: bool = True
+    looks: bool = False
 
 
 def _uniform(count: int, low: float, high: float, device: torch.device) -> Tensor:
     return torch.rand(count, device=device) * (high - low) + low
 
 
-def _chosen(count: int, share: float, device: torch.device) -> Tensor:
-    return (torch.rand(count, device=device) < share).view(-1, 1, 1, 1)
+def _some(images: Tensor, share: float, vary: Callable[[Tensor], Tensor]) -> Tensor:
+    """`images` with about `share` of them varied."""
+    rows = (torch.rand(len(images), device=images.device) < share).nonzero()[:, 0]
+    return images.index_copy(0, rows, vary(images[rows])) if len(rows) else images
 
 
 def random_tone_curve(images: Tensor) -> Tensor:
@@ -63,21 +80,98 @@ def random_tone_curve(images: Tensor) -> Tensor:
     return (left + (right - left) * (position - lower)).view_as(images)
 
 
-def vary_brightness(images: Tensor) -> Tensor:
-    """Gamma, inversion, tone curve, contrast, blur and noise; images `(n, 1, h, w)` float in 0..1."""
-    count, device = len(images), images.device
-    images = images.clamp(min=1e-4) ** torch.exp(
-        _uniform(count, math.log(GAMMA_RANGE[0]), math.log(GAMMA_RANGE[1]), device)
-    ).view(-1, 1, 1, 1)
-    images = torch.where(_chosen(count, TONE_CURVE_SHARE, device), random_tone_curve(images), images)
+def match_histograms(images: Tensor, others: Tensor, bins: int = 64) -> Tensor:
+    """Give each image the brightness distribution of another one; air stays air.
+
+    Args:
+        images: `(n, 1, h, w)` in 0..1.
+        others: the same.
+        bins: of the distributions.
+    """
+    ranks, wanted = _ranks(images, bins), _ranks(others, bins)
+    # for each bin of an image, the brightness at which the other one has as many darker pixels
+    curve = torch.searchsorted(wanted, ranks).clamp(max=bins - 1).to(images.dtype) / (bins - 1)
+    position = images.flatten(1) * (bins - 1)
+    lower = position.floor().clamp(0, bins - 2).long()
+    left, right = curve.gather(1, lower), curve.gather(1, lower + 1)
+    matched = (left + (right - left) * (position - lower)).view_as(images)
+    return torch.where(images > BACKGROUND_BELOW, matched, images)
+
+
+def _ranks(images: Tensor, bins: int) -> Tensor:
+    """Share of the pixels that are no air up to each bin `(n, bins)`."""
+    flat = images.flatten(1)
+    places = (flat * (bins - 1)).round().long().clamp(0, bins - 1)
+    counts = torch.zeros(len(images), bins, dtype=torch.int64, device=images.device)
+    counts.scatter_add_(1, places, (flat > BACKGROUND_BELOW).long())
+    summed = counts.double() @ torch.ones(bins, bins, dtype=torch.float64, device=images.device).triu()
+    return (summed / summed[:, -1:].clamp(min=1)).to(images.dtype).contiguous()
+
+
+def random_bias_field(images: Tensor) -> Tensor:
+    """Multiply with a smooth field, as uneven coils do; images `(n, 1, h, w)` in 0..1."""
+    coarse = torch.randn(len(images), 1, 3, 3, device=images.device) * BIAS_STRENGTH
+    field = functional.interpolate(coarse, images.shape[2:], mode="bicubic", align_corners=True)
+    return images * field.exp()
+
+
+def strip_skulls(images: Tensor, targets: Targets) -> Tensor:
+    """Blacken what lies within some depth of the head's outline, where no box loses much by it.
+
+    A rough picture of a skull-stripped scan. Images `(n, 1, s, s)` in 0..1, boxes in their pixels.
+    """
+    inner = _head_interiors(images, STRIPPED_DEPTHS[int(torch.randint(len(STRIPPED_DEPTHS), ()))])
+    spared = inner.mean((1, 2, 3)) >= LEAST_HEAD
+    if targets.xyxy.shape[1]:
+        owners = torch.arange(len(images), device=images.device)[:, None, None].expand(*targets.channels.shape, 1)
+        regions = torch.cat([owners, targets.xyxy], 2).view(-1, 5)
+        left = roi_align(inner, regions, 7, sampling_ratio=1, aligned=True).mean((1, 2, 3)).view_as(targets.channels)
+        spared &= ((left >= LEAST_LEFT_OF_A_BOX) | ~targets.are_boxes).all(1)
+    return torch.where(spared.view(-1, 1, 1, 1) & (inner < 0.5), 0.0, images)
+
+
+def _head_interiors(images: Tensor, depth: float) -> Tensor:
+    """1 farther than `depth` (share of the side) within the outline of each head, else 0: `(n, 1, s, s)`."""
+    small = functional.avg_pool2d(images, 4)
+    bright = (small > 2 * BACKGROUND_BELOW).float()
+    down, right = bright.cummax(2).values, bright.cummax(3).values
+    up, left = bright.flip(2).cummax(2).values.flip(2), bright.flip(3).cummax(3).values.flip(3)
+    reach = round(depth * small.shape[-1])
+    steps = torch.arange(-reach, reach + 1, device=images.device)
+    disc = (torch.hypot(steps[:, None].float(), steps[None].float()) <= reach + 0.5).float()
+    near_air = functional.conv2d(1 - down * up * right * left, disc[None, None], padding=reach) > 0.5
+    return functional.interpolate((~near_air).float(), images.shape[2:], mode="bilinear").round()
+
+
+def inverted(images: Tensor) -> Tensor:
+    """Bright becomes dark within each image's range; air stays air; images `(n, 1, h, w)` in 0..1."""
     brightest = images.flatten(1).amax(1).view(-1, 1, 1, 1)
-    inverted = torch.where(images > BACKGROUND_BELOW, brightest - images, images)
-    images = torch.where(_chosen(count, INVERSION_SHARE, device), inverted, images)
+    return torch.where(images > BACKGROUND_BELOW, brightest - images, images)
+
+
+def noisy(images: Tensor) -> Tensor:
+    """With white noise of a strength of its own for each image; images `(n, 1, h, w)` in 0..1."""
+    return images + torch.randn_like(images) * _uniform(len(images), 0.0, 0.06, images.device).view(-1, 1, 1, 1)
+
+
+def vary_brightness(images: Tensor, *, looks: bool = False) -> Tensor:
+    """Gamma, tone, inversion, contrast, blur, noise, and other sequences' looks; images `(n, 1, h, w)` in 0..1."""
+    count, device = len(images), images.device
+    gamma = torch.exp(_uniform(count, math.log(GAMMA_RANGE[0]), math.log(GAMMA_RANGE[1]), device))
+    images = images.clamp(min=1e-4) ** gamma.view(-1, 1, 1, 1)
+    everyone = images
+    images = _some(images, TONE_CURVE_SHARE, random_tone_curve)
+    if looks:
+        images = _some(images, MATCHED_SHARE, lambda some: match_histograms(some, _drawn_from(everyone, len(some))))
+        images = _some(images, BIAS_SHARE, random_bias_field).clamp(0, 1)
+    images = _some(images, INVERSION_SHARE, inverted)
     images = images * _uniform(count, 0.8, 1.2, device).view(-1, 1, 1, 1)
-    images = torch.where(_chosen(count, BLUR_SHARE, device), gaussian_blur(images, [5, 5], [1.0, 1.0]), images)
-    noise = torch.randn_like(images) * _uniform(count, 0.0, 0.06, device).view(-1, 1, 1, 1)
-    images = torch.where(_chosen(count, NOISE_SHARE, device), images + noise, images)
-    return images.clamp(0, 1)
+    images = _some(images, BLUR_SHARE, lambda some: gaussian_blur(some, [5, 5], [1.0, 1.0]))
+    return _some(images, NOISE_SHARE, noisy).clamp(0, 1)
+
+
+def _drawn_from(images: Tensor, count: int) -> Tensor:
+    return images[torch.randint(len(images), (count,), device=images.device)]
 
 
 def _random_affine(count: int, how: Augmentation, device: torch.device) -> Tensor:
@@ -131,4 +225,10 @@ def augment(batch: Batch, size: int, how: Augmentation) -> tuple[Tensor, Targets
     grid = functional.affine_grid(affine, list(images.shape), align_corners=False)
     images = functional.grid_sample(images, grid, padding_mode="zeros", align_corners=False)
     targets = move_targets(batch.targets, size / source_size, affine, size)
-    return vary_brightness(images) if how.brightness else images, targets
+    if not how.brightness:
+        return images, targets
+    if how.looks:
+        stripped = (torch.rand(len(images), device=images.device) < STRIPPED_SHARE).nonzero()[:, 0]
+        if len(stripped):
+            images = images.index_copy(0, stripped, strip_skulls(images[stripped], targets.select(stripped)))
+    return vary_brightness(images, looks=how.looks), targets

@@ -82,9 +82,29 @@ class BrainTumorTestDataset(Dataset[tuple[Tensor, Target]]):
 
 
 class BrainTumorDataset(BrainTumorTestDataset):
-    """Train: the same with sampling weights; `trainer.augment` varies them batch by batch."""
+    """Train: the same with sampling weights; `trainer.augment` varies images batch by batch.
 
-    def sampling_weights(self) -> Tensor:
-        """Weight `(n,)` of each image: rare classes are drawn more often, by the square root of their rarity."""
+    Attributes:
+        made: how many images at the end are no scans (`trainer.counterfactual`).
+    """
+
+    def __init__(self, samples: Sequence[Sample], size: int) -> None:
+        super().__init__(samples, size)
+        self.made = 0
+
+    def add_made(self, images: Tensor, targets: Targets) -> None:
+        """Append images `(k, 1, size, size)` uint8 that were made from the others; `samples` stays as it is."""
+        self.images, self.targets = torch.cat([self.images, images]), Targets.joined([self.targets, targets])
+        self.made += len(images)
+
+    def sampling_weights(self, made_share: float) -> Tensor:
+        """How often each image is drawn `(n,)`, sum 1.
+
+        Rare classes are drawn more often, by the square root of their rarity; made images all alike, and together
+        `made_share` of all.
+        """
         counts = np.bincount(self.class_indices, minlength=int(self.class_indices.max()) + 1)
-        return torch.from_numpy(1.0 / np.sqrt(counts[self.class_indices]))
+        scans = torch.from_numpy(1.0 / np.sqrt(counts[self.class_indices]))
+        share = made_share if self.made else 0.0
+        made = torch.full((self.made,), share / max(1, self.made), dtype=scans.dtype)
+        return torch.cat([scans / scans.sum() * (1 - share), made])

@@ -18,6 +18,7 @@ import torch
 
 from trainer.arguments import positive_integer, positive_number, seed_number
 from trainer.calibrate import CalibrationError
+from trainer.counterfactual import make_counterfactuals
 from trainer.dataset import BrainTumorDataset, BrainTumorTestDataset
 from trainer.figures import draw_samples
 from trainer.final_test import is_tested, test_on_val
@@ -143,6 +144,9 @@ def prepare_run(
     if not begun and not arguments.scratch:
         load_imagenet(model, arguments.weights)
     training = BrainTumorDataset(parts.training, round(recipe.size * CACHE_MARGIN / 32) * 32)
+    if recipe.counterfactual_share and (made := make_counterfactuals(training, arguments.seed)):
+        training.add_made(made.images, made.targets)
+        logger.info("%s", made.summary)
     held_out = BrainTumorTestDataset(parts.held_out, recipe.size)
     run = TrainingRun(folder, recipe, model, training, held_out, arguments.seed, processes)
     if arguments.compile:

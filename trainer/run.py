@@ -95,7 +95,7 @@ class TrainingRun:
                 self.optimizer, patience=recipe.plateau_patience, factor=recipe.plateau_factor
             )
         peaks = [group["lr"] for group in self.optimizer.param_groups]
-        steps_per_epoch = len(self._training_batches(Generator()))
+        steps_per_epoch = len(self._training_batches(Generator(), 0.0))
         steps = steps_per_epoch * recipe.epochs
         if steps < MIN_STEPS:
             raise TrainingError(
@@ -162,7 +162,7 @@ class TrainingRun:
         set_training_mode(self.model, self.recipe.frozen_stages)
         title = f"epoch {epoch}/{self.recipe.epochs}"
         rate = self.optimizer.param_groups[-1]["lr"]
-        batches = self._training_batches(Generator().manual_seed(epoch_seed))
+        batches = self._training_batches(Generator().manual_seed(epoch_seed), (epoch - 1) / self.recipe.epochs)
         trained = train_one_epoch(self.network, batches, self.optimizer, self.context, self._after_step, title)
         validated = self.measure(self.held_out)
         if self.plateau is not None:
@@ -177,8 +177,8 @@ class TrainingRun:
         batches = Batches(dataset, order, self.recipe.batch_size)
         return validate(self.best_model, batches, self.context)
 
-    def _training_batches(self, generator: Generator) -> Batches:
-        order = self.processes.share(training_order(self.training, self.recipe, generator))
+    def _training_batches(self, generator: Generator, progress: float) -> Batches:
+        order = self.processes.share(training_order(self.training, self.recipe, generator, progress))
         return Batches(self.training, order, self.recipe.batch_size // self.processes.count)
 
     def _after_step(self) -> None:

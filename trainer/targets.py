@@ -6,6 +6,7 @@ from typing import Self
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 from torch.nn.utils.rnn import pad_sequence
 
 NO_BOX = -1
@@ -53,6 +54,19 @@ class Targets:
             pad_sequence([target.xyxy for target in targets], batch_first=True),
             pad_sequence([target.channels for target in targets], batch_first=True, padding_value=NO_BOX),
             torch.tensor([target.complete for target in targets]),
+        )
+
+    @classmethod
+    def joined(cls, parts: Sequence["Targets"]) -> Self:
+        """Those of several parts, one after the other."""
+        most = max(part.xyxy.shape[1] for part in parts)
+        missing = [most - part.xyxy.shape[1] for part in parts]
+        padded = list(zip(parts, missing, strict=True))
+        return cls(
+            torch.cat([part.class_indices for part in parts]),
+            torch.cat([pad(part.xyxy, (0, 0, 0, count)) for part, count in padded]),
+            torch.cat([pad(part.channels, (0, count), value=NO_BOX) for part, count in padded]),
+            torch.cat([part.complete for part in parts]),
         )
 
     def __len__(self) -> int:

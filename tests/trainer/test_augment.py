@@ -3,7 +3,17 @@
 import pytest
 import torch
 
-from trainer.augment import Augmentation, augment, move_boxes, move_targets, random_tone_curve, vary_brightness
+from trainer.augment import (
+    Augmentation,
+    augment,
+    match_histograms,
+    move_boxes,
+    move_targets,
+    random_bias_field,
+    random_tone_curve,
+    strip_skulls,
+    vary_brightness,
+)
 from trainer.dataset import Batch
 from trainer.targets import NO_BOX, Target, Targets
 
@@ -68,3 +78,47 @@ class TestBrightness:
         curved = random_tone_curve(ramp).flatten(1)
         assert (curved.diff(dim=1) >= 0).all()
         assert torch.allclose(curved[:, [0, -1]], torch.tensor([0.0, 1.0]).expand(4, 2))
+
+
+class TestLooks:
+    def test_a_varied_batch_stays_within_0_and_1(self) -> None:
+        batch = painted([50.0, 40.0, 90.0, 64.0])
+        images, targets = augment(batch, SIZE, Augmentation(looks=True))
+        assert images.shape == (16, 1, SIZE, SIZE)
+        assert 0 <= images.min() < images.max() <= 1
+        assert len(targets) == 16
+
+    def test_a_matched_image_has_the_others_brightness_and_its_own_order(self) -> None:
+        ramp = torch.linspace(0.05, 1, 4096).view(1, 1, 64, 64)
+        dark = ramp.flip(3) * 0.4
+        matched = match_histograms(ramp, dark).flatten()
+        assert (matched.diff() >= -1e-6).all()
+        wanted = torch.quantile(dark, torch.tensor([0.25, 0.5, 0.75, 0.98]))
+        assert torch.quantile(matched, torch.tensor([0.25, 0.5, 0.75, 0.98])) == pytest.approx(wanted, abs=0.03)
+
+    def test_matching_leaves_air_alone(self) -> None:
+        image = torch.zeros(1, 1, 32, 32)
+        image[..., 8:24, 8:24] = 0.5
+        assert (match_histograms(image, torch.rand(1, 1, 32, 32))[image == 0] == 0).all()
+
+    def test_a_bias_field_is_smooth_and_positive(self) -> None:
+        field = random_bias_field(torch.full((8, 1, 64, 64), 0.5))
+        assert (field > 0).all()
+        assert field.diff(dim=2).abs().max() < 0.1
+
+    def test_a_stripped_head_lacks_its_rim_alone(self) -> None:
+        image, targets = disc([56.0, 56.0, 72.0, 72.0])
+        stripped = strip_skulls(image, targets)
+        assert stripped[0, 0, 64, 22] == 0
+        assert torch.equal(stripped[0, 0, 44:84, 44:84], image[0, 0, 44:84, 44:84])
+
+    def test_a_lesion_at_the_rim_keeps_it(self) -> None:
+        image, targets = disc([16.0, 56.0, 32.0, 72.0])
+        assert torch.equal(strip_skulls(image, targets), image)
+
+
+def disc(box: list[float]) -> tuple[torch.Tensor, Targets]:
+    """A grey head, 88 pixels wide, with one lesion."""
+    y, x = torch.meshgrid(torch.arange(SIZE), torch.arange(SIZE), indexing="ij")
+    image = (torch.hypot(x - 63.5, y - 63.5) < 44).float() * 0.6
+    return image[None, None], Targets.of([Target(0, torch.tensor([box]), torch.tensor([0]), True)])

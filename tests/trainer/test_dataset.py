@@ -8,6 +8,7 @@ import torch
 from trainer.dataset import BrainTumorDataset, BrainTumorTestDataset
 from trainer.labels import DatasetError, Split, list_samples
 from trainer.runtime.records import CLASSES, TumorClass
+from trainer.targets import Target, Targets
 
 from .conftest import SIDE
 
@@ -38,9 +39,21 @@ def test_a_batch_holds_the_images_asked_for(data: Path) -> None:
 
 def test_rare_classes_are_drawn_more_often(data: Path) -> None:
     samples = [s for s in list_samples(data, Split.VAL) if s.tumor_class is not TumorClass.NO_TUMOR or "(0)" in s.name]
-    weights = BrainTumorDataset(samples, 64).sampling_weights()
-    assert weights[0] == pytest.approx(0.5)
-    assert weights[[s.tumor_class for s in samples].index(TumorClass.NO_TUMOR)] == pytest.approx(1.0)
+    weights = BrainTumorDataset(samples, 64).sampling_weights(0.0)
+    assert weights.sum() == pytest.approx(1.0)
+    assert weights[[s.tumor_class for s in samples].index(TumorClass.NO_TUMOR)] / weights[0] == pytest.approx(2.0)
+
+
+def test_made_images_share_what_they_are_given(data: Path) -> None:
+    dataset = BrainTumorDataset(list_samples(data, Split.VAL), 64)
+    two_boxes = Targets.of([Target(0, torch.ones(2, 4), torch.zeros(2, dtype=torch.int64), True)] * 3)
+    dataset.add_made(torch.full((3, 1, 64, 64), 9, dtype=torch.uint8), two_boxes)
+    weights = dataset.sampling_weights(0.3)
+    assert (len(dataset), len(weights)) == (16, 19)
+    assert weights[16:].tolist() == pytest.approx([0.1] * 3)
+    batch = dataset.batch(torch.tensor([0, 18]))
+    assert batch.images[1].unique().tolist() == [9]
+    assert batch.targets.are_boxes.sum(1).tolist() == [1, 2]
 
 
 def test_a_broken_image_is_named(data: Path, tmp_path: Path) -> None:

@@ -4,7 +4,9 @@ import csv
 import errno
 import hashlib
 import json
+import logging
 import os
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -32,6 +34,17 @@ def tiny(data: Path) -> list[str]:
 
 def contents(folder: Path) -> dict[str, tuple[int, bytes]]:
     return {path.name: (path.stat().st_mtime_ns, path.read_bytes()) for path in folder.iterdir()}
+
+
+def test_the_counterfactual_recipe_trains_on_made_slices(
+    data: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    arguments = ["--data", str(data), "--scratch", "--size", "64", "--epochs", "2", "--batch-size", "8"]
+    assert fit.main([*arguments, "--recipe", "counterfactual", "--run", str(tmp_path / "run")]) == 0
+    assert re.search(r"counterfactual slices: \d+ erased, [1-9]\d* pasted, \d+ decoy", caplog.text)
+    recipe = json.loads((tmp_path / "run" / "recipe.json").read_text())
+    assert (recipe["counterfactual_share"], recipe["augmentation"]["looks"]) == (0.35, True)
 
 
 def test_the_run_folder_says_what_the_run_was(run_folder: Path) -> None:
