@@ -20,6 +20,7 @@ from trainer.runtime.bundle import (
     HELD_OUT_FILES,
     ModelFolderError,
     file_sha256,
+    read_calibration,
     read_manifest,
     write_calibration,
     write_manifest,
@@ -113,6 +114,7 @@ def calibrate_folder(folder: Path, data: Path) -> Calibration:
     samples = listed_samples(data, folder / HELD_OUT_FILES)
     reads, _ = read_samples(predictor, samples, "reading the held-out images")
     calibration = fit_calibration(reads, boxes=bool(manifest.recipe.get("boxes", True)))
+    calibration = replace(calibration, novelty_threshold=read_calibration(folder).novelty_threshold)
     write_calibration(folder, calibration)
     write_manifest(folder, manifest.version, manifest.input_size, manifest.flip_tta, manifest.recipe)
     return calibration

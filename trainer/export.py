@@ -20,6 +20,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from trainer.calibrate import CalibrationError, calibrate_folder
+from trainer.fit_novelty import fit_novelty_of_folder
 from trainer.labels import DatasetError
 from trainer.loop import TrainingError
 from trainer.quantize import write_int8_graph
@@ -140,7 +141,9 @@ def fill_folder(folder: Path, run: Run, version: str, flip_tta: bool, data: Path
     write_int8_graph(folder, run.input_size, data)
     bundle.write_calibration(folder, Calibration())  # a neutral one, so that the folder can be loaded and measured
     bundle.write_manifest(folder, version, run.input_size, flip_tta, run.recipe)
-    return calibrate_folder(folder, data)
+    calibrate_folder(folder, data)
+    fit_novelty_of_folder(folder, data)
+    return bundle.read_calibration(folder)
 
 
 def default_version(run_folder: Path) -> str:

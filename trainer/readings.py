@@ -55,4 +55,6 @@ def read_samples(predictor: Predictor, samples: Sequence[Sample], title: str) ->
 
 def answers(reads: Sequence[ReadSample], calibration: Calibration) -> list[SlicePrediction]:
     """The decision on every read image."""
-    return [decide(read.reading.class_logits, read.reading.detections, calibration) for read in reads]
+    return [
+        decide(read.reading.class_logits, read.reading.detections, calibration, read.reading.novelty) for read in reads
+    ]

@@ -5,7 +5,7 @@ from itertools import islice
 
 import numpy as np
 
-from trainer.runtime.decision import Calibration, classifier_disagrees, low_margin
+from trainer.runtime.decision import Calibration, classifier_disagrees, is_unlike_brain_mr, low_margin
 from trainer.runtime.predictor import Predictor
 from trainer.runtime.records import NO_TUMOR_INDEX, GreyImage, TumorClass, most_likely
 from worker.domain import Analysis, InstanceHeader, ReviewReason, SliceFinding
@@ -51,7 +51,10 @@ def review_reasons(
     """Why a person should look, judged on the slices that speak for the study and on whose they are."""
     calls_tumor = most_likely(probabilities) is not TumorClass.NO_TUMOR
     reasons = []
-    if any(classifier_disagrees(finding.prediction, calibration) for finding in _most_suspicious(slices)):
+    speaking = _most_suspicious(slices)
+    if 2 * sum(is_unlike_brain_mr(finding.prediction, calibration) for finding in speaking) > len(speaking):
+        reasons.append(ReviewReason.UNLIKE_BRAIN_MR)
+    if any(classifier_disagrees(finding.prediction, calibration) for finding in speaking):
         reasons.append(ReviewReason.CLASSIFIER_DISAGREES)
     if low_margin(probabilities, calibration):
         reasons.append(ReviewReason.LOW_MARGIN)

@@ -1,6 +1,7 @@
 """From slices to the answer for a study, with a predictor that answers what it is told."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -99,6 +100,14 @@ class TestReasons:
 
     def test_a_tumour_without_a_box(self) -> None:
         assert review_reasons([finding(GLIOMA)], GLIOMA, CALIBRATION) == (ReviewReason.TUMOR_WITHOUT_BOX,)
+
+    @pytest.mark.parametrize(("novel", "reasons"), [(2, (ReviewReason.UNLIKE_BRAIN_MR,)), (1, ())])
+    def test_most_slices_that_speak_are_unlike_a_brain_mr(self, novel: int, reasons: tuple[ReviewReason, ...]) -> None:
+        loud = finding(GLIOMA, BOX)
+        strange = SliceFinding(loud.header, replace(loud.prediction, novelty=0.6))
+        slices = [strange] * novel + [loud] * (EVIDENCE_SLICES - novel) + [finding(HEALTHY)]
+        assert review_reasons(slices, GLIOMA, replace(CALIBRATION, novelty_threshold=0.5)) == reasons
+        assert review_reasons(slices, GLIOMA, CALIBRATION) == ()
 
     def test_the_slices_name_different_patients(self) -> None:
         reasons = review_reasons([finding(HEALTHY)], HEALTHY, CALIBRATION, patient_id_conflict=True)

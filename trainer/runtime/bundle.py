@@ -3,6 +3,7 @@
 import csv
 import hashlib
 import json
+import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from trainer.runtime.decision import Calibration
+from trainer.runtime.novelty import TrainingSubspace
 from trainer.runtime.records import CLASSES
 
 SCHEMA = 1
@@ -30,6 +32,9 @@ INT8_FILES = (INT8_GRAPH, INT8_GRAPH_WEIGHTS)
 """Likewise, where the model has them: both or none. A program of before reads the folder and leaves them alone."""
 RUN = "run.json"
 """Likewise: how the training went (`trainer.run_record`). Models up to 2026.11 have none."""
+NOVELTY = "novelty.npz"
+"""Likewise: where the features of its training images lie (`trainer.runtime.novelty`)."""
+OPTIONAL_FILES = (RUN, NOVELTY)
 
 
 class Protocol(StrEnum):
@@ -100,7 +105,7 @@ def write_json(path: Path, value: object) -> None:
 
 def write_manifest(folder: Path, version: str, input_size: int, flip_tta: bool, recipe: Mapping[str, object]) -> None:
     """Write model.json with the sums of the files as they are now."""
-    optional = [names for names in (INT8_FILES, (RUN,)) if all((folder / name).is_file() for name in names)]
+    optional = [names for names in (INT8_FILES, (RUN,), (NOVELTY,)) if all((folder / name).is_file() for name in names)]
     sums = {name: file_sha256(folder / name) for names in (SUMMED_FILES, *optional) for name in names}
     _write_manifest(folder, Manifest(version, input_size, flip_tta, sums, recipe))
 
@@ -218,6 +223,13 @@ def read_file_list(path: Path) -> list[ListedFile]:
         raise ModelFolderError(f"{path} is no list of names and sums: {error!r}.") from error
 
 
+def _read_subspace(folder: Path) -> TrainingSubspace:
+    try:
+        return TrainingSubspace.read(folder / NOVELTY)
+    except (OSError, ValueError, zipfile.BadZipFile) as error:
+        raise ModelFolderError(f"{folder / NOVELTY} cannot be used: {error}.") from error
+
+
 def _read_metrics(folder: Path, files: Mapping[str, str]) -> PublishedMetrics | None:
     """The leak-free figures of metrics.json; `None` where it holds none of these weights and this calibration."""
     if not (folder / METRICS).is_file():
@@ -255,6 +267,7 @@ class ModelBundle:
         metrics: how good it was found to be on images it does not know; `None` when that was never measured.
         has_int8: whether it holds a graph for the `openvino-int8` engine.
         calibration_sha256: of calibration.json.
+        subspace: where the features of its training images lie; `None` where that was never fitted.
     """
 
     folder: Path
@@ -266,6 +279,7 @@ class ModelBundle:
     metrics: PublishedMetrics | None
     has_int8: bool = False
     calibration_sha256: str = ""
+    subspace: TrainingSubspace | None = None
 
     @classmethod
     def load(cls, folder: Path) -> Self:
@@ -275,8 +289,10 @@ class ModelBundle:
             ModelFolderError: a file is missing, broken, of another sum or of a later schema.
         """
         manifest = read_manifest(folder)
-        optional = (*(INT8_FILES if _names_int8(manifest.files) else ()), *((RUN,) if RUN in manifest.files else ()))
-        check_sums(folder, manifest.files, (*SUMMED_FILES, *optional))
+        optional = [name for name in OPTIONAL_FILES if name in manifest.files]
+        check_sums(
+            folder, manifest.files, (*SUMMED_FILES, *(INT8_FILES if _names_int8(manifest.files) else ()), *optional)
+        )
         return cls(
             folder,
             manifest.version,
@@ -287,4 +303,5 @@ class ModelBundle:
             _read_metrics(folder, manifest.files),
             _names_int8(manifest.files),
             manifest.files[CALIBRATION],
+            _read_subspace(folder) if NOVELTY in manifest.files else None,
         )

@@ -33,7 +33,16 @@ KIND_LIMIT = 6.0
 NO_BOXES = 1.01
 """`box_threshold` of a model that was trained without boxes: no score reaches it."""
 
-_HIGHEST_THRESHOLDS = {"box_threshold": NO_BOXES, "urgent_threshold": 1.0, "low_margin": 1.0, "disagreement": 1.0}
+NEVER_NOVEL = 2.0
+"""`novelty_threshold` of a model without a `TrainingSubspace`: no distance reaches it."""
+_HIGHEST_THRESHOLDS = {
+    "box_threshold": NO_BOXES,
+    "urgent_threshold": 1.0,
+    "low_margin": 1.0,
+    "disagreement": 1.0,
+    "novelty_threshold": NEVER_NOVEL,
+}
+
 _TUMOR_INDICES = [CLASSES.index(label) for label in LESION_CLASSES]
 _Float64Array = npt.NDArray[np.float64]
 
@@ -53,6 +62,7 @@ class Calibration:
         urgent_threshold: P(tumour) from which a slice is urgent: the triage operating point.
         low_margin: a smaller lead of the first over the second probability asks for review.
         disagreement: probability the classifier must give another answer to count as a disagreement.
+        novelty_threshold: distance to the training images from which an image is no brain MR as the model knows it.
     """
 
     class_temperature: float = 1.0
@@ -65,6 +75,7 @@ class Calibration:
     urgent_threshold: float = 0.5
     low_margin: float = 0.2
     disagreement: float = 0.7
+    novelty_threshold: float = NEVER_NOVEL
 
     def __post_init__(self) -> None:
         values = [getattr(self, field.name) for field in fields(self)]
@@ -150,7 +161,9 @@ def fuse(evidence: Evidence, calibration: Calibration) -> _Float64Array:
     return probabilities
 
 
-def decide(class_logits: FloatArray, detections: Detections, calibration: Calibration) -> SlicePrediction:
+def decide(
+    class_logits: FloatArray, detections: Detections, calibration: Calibration, novelty: float = 0.0
+) -> SlicePrediction:
     """The model's answer for one slice.
 
     Boxes are drawn by their own score alone, whatever the answer: one on a "No Tumor" slice is a disagreement, and
@@ -160,6 +173,7 @@ def decide(class_logits: FloatArray, detections: Detections, calibration: Calibr
         class_logits: `(4,)` float32, order of `CLASSES`.
         detections: all boxes from `EVIDENCE_FLOOR` up, in image pixels.
         calibration: of the model.
+        novelty: distance to the training images (`trainer.runtime.novelty`), 0 where it is not known.
     """
     evidence = weigh(class_logits, detections, calibration.class_temperature)
     boxes = tuple(
@@ -170,13 +184,18 @@ def decide(class_logits: FloatArray, detections: Detections, calibration: Calibr
         if score >= calibration.box_threshold
     )
     return SlicePrediction(
-        tuple(fuse(evidence, calibration).tolist()), tuple(evidence.classifier_probabilities.tolist()), boxes
+        tuple(fuse(evidence, calibration).tolist()), tuple(evidence.classifier_probabilities.tolist()), boxes, novelty
     )
 
 
 def is_urgent(prediction: SlicePrediction, calibration: Calibration) -> bool:
     """Whether P(tumour) is at or above the operating point."""
     return prediction.tumor_probability >= calibration.urgent_threshold
+
+
+def is_unlike_brain_mr(prediction: SlicePrediction, calibration: Calibration) -> bool:
+    """Whether the image is so unlike the training images that the answer says nothing."""
+    return prediction.novelty >= calibration.novelty_threshold
 
 
 def low_margin(probabilities: Sequence[float], calibration: Calibration) -> bool:

@@ -46,10 +46,12 @@ class Reading:
     Attributes:
         class_logits: `(4,)` float32, order of `CLASSES`.
         detections: lesion boxes from a score of `EVIDENCE_FLOOR` up, in image pixels.
+        novelty: distance to the training images, 0 for a model that has no `TrainingSubspace`.
     """
 
     class_logits: FloatArray
     detections: Detections
+    novelty: float = 0.0
 
 
 class Predictor:
@@ -76,7 +78,8 @@ class Predictor:
         """
         calibration = self.bundle.calibration
         return [
-            decide(reading.class_logits, reading.detections, calibration) for reading in self.detect(images, batch_size)
+            decide(reading.class_logits, reading.detections, calibration, reading.novelty)
+            for reading in self.detect(images, batch_size)
         ]
 
     def detect(self, images: Sequence[GreyImage], batch_size: int = BATCH_SIZE) -> list[Reading]:
@@ -86,14 +89,26 @@ class Predictor:
             readings.extend(self._read_batch(images[start : start + batch_size]))
         return readings
 
-    def _read_batch(self, images: Sequence[GreyImage]) -> Iterator[Reading]:
+    def features(self, images: Sequence[GreyImage]) -> FloatArray:
+        """Pooled features `(n, 2048)` of one batch of images, as `predict` takes them."""
+        self._check(images)
+        return self._run(to_batch([letterbox(image, self.bundle.input_size)[0] for image in images])).features
+
+    @staticmethod
+    def _check(images: Sequence[GreyImage]) -> None:
         for image in images:
             if image.ndim != 2 or image.dtype != np.uint8 or not image.size:
                 raise ValueError(f"an image is (h, w) uint8, not {image.shape} {image.dtype}")
+
+    def _read_batch(self, images: Sequence[GreyImage]) -> Iterator[Reading]:
+        self._check(images)
         fitted = [letterbox(image, self.bundle.input_size) for image in images]
         output = self._run(to_batch([square for square, _ in fitted]))
+        subspace = self.bundle.subspace
+        novelties = np.zeros(len(fitted)) if subspace is None else subspace.distances(output.features)
         for index, (_, box) in enumerate(fitted):
-            yield Reading(output.class_logits[index], decode(output, index, box, EVIDENCE_FLOOR))
+            detections = decode(output, index, box, EVIDENCE_FLOOR)
+            yield Reading(output.class_logits[index], detections, float(novelties[index]))
 
     def _run(self, batch: FloatArray) -> NetworkOutput:
         output = self._engine.run(batch)

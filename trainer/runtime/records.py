@@ -86,11 +86,13 @@ class SlicePrediction:
         probabilities: fused and calibrated, order of `CLASSES`, sum 1.
         classifier_probabilities: the global classifier alone (the second opinion), same order.
         boxes: lesions at or above the model's drawing threshold, highest score first.
+        novelty: distance to the training images (`trainer.runtime.novelty`), 0 where it is not known.
     """
 
     probabilities: tuple[float, ...]
     classifier_probabilities: tuple[float, ...]
     boxes: tuple[Box, ...]
+    novelty: float = 0.0
 
     @property
     def label(self) -> TumorClass:

@@ -20,7 +20,7 @@ from worker.settings import Settings
 
 GENERATED = "<!-- Made by `python docs/generate.py`; a test holds it fresh. Do not edit. -->"
 NOT_SET = "not set"
-RESERVED = frozenset({Reason.SERIES_NOT_SELECTED, Reason.UID_CONFLICT, ReviewReason.UNLIKE_BRAIN_MR})
+RESERVED = frozenset({Reason.SERIES_NOT_SELECTED, Reason.UID_CONFLICT})
 """Slugs that nothing produces yet; scripts may know them already."""
 
 OUTPUT_NOTES = """\
