@@ -89,13 +89,16 @@ def match_histograms(images: Tensor, others: Tensor, bins: int = 64) -> Tensor:
         bins: of the distributions.
     """
     ranks, wanted = _ranks(images, bins), _ranks(others, bins)
-    # for each bin of an image, the brightness at which the other one has as many darker pixels
-    curve = torch.searchsorted(wanted, ranks).clamp(max=bins - 1).to(images.dtype) / (bins - 1)
+    # for each bin of an image, the brightness at which the other one has as many darker pixels; bins below its darkest
+    # pixel, whose rank is 0, take that of the darkest: air in the other one is no brightness to be had
+    darkest = torch.where(ranks > 0, ranks, torch.inf).amin(1, keepdim=True)
+    curve = torch.searchsorted(wanted, torch.maximum(ranks, darkest)).clamp(max=bins - 1).to(images.dtype) / (bins - 1)
     position = images.flatten(1) * (bins - 1)
     lower = position.floor().clamp(0, bins - 2).long()
     left, right = curve.gather(1, lower), curve.gather(1, lower + 1)
     matched = (left + (right - left) * (position - lower)).view_as(images)
-    return torch.where(images > BACKGROUND_BELOW, matched, images)
+    both_have_heads = (wanted[:, -1:] > 0)[..., None, None]
+    return torch.where((images > BACKGROUND_BELOW) & both_have_heads, matched, images)
 
 
 def _ranks(images: Tensor, bins: int) -> Tensor:
@@ -121,7 +124,7 @@ def strip_skulls(images: Tensor, targets: Targets) -> Tensor:
     A rough picture of a skull-stripped scan. Images `(n, 1, s, s)` in 0..1, boxes in their pixels.
     """
     inner = _head_interiors(images, STRIPPED_DEPTHS[int(torch.randint(len(STRIPPED_DEPTHS), ()))])
-    spared = inner.mean((1, 2, 3)) >= LEAST_HEAD
+    spared = (inner.mean((1, 2, 3)) >= LEAST_HEAD) & targets.complete
     if targets.xyxy.shape[1]:
         owners = torch.arange(len(images), device=images.device)[:, None, None].expand(*targets.channels.shape, 1)
         regions = torch.cat([owners, targets.xyxy], 2).view(-1, 5)

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 import torch
-from rich.console import Console
 from rich.progress import track
 from torch import Tensor
 
@@ -19,6 +18,7 @@ from trainer.dataset import BrainTumorTestDataset
 from trainer.patches import bounding_box, head_mask, paste_region, replace_region
 from trainer.runtime.records import GLAND_CHANNEL, NO_TUMOR_INDEX
 from trainer.targets import Target, Targets
+from trainer.terminal import PROGRESS
 
 PASTES_A_HOST = 3
 """Lesions, one at a time, that are set into each tumour-free image."""
@@ -78,7 +78,7 @@ def erase_lesions(one: _Slice) -> _Slice | None:
     """The slice without its lesions, tumour-free, its normal glands left; `None` where one cannot be replaced."""
     image: Tensor | None = one.image
     for box in one.lesions:
-        image = replace_region(image, box, one.lesions) if image is not None else None
+        image = replace_region(image, box, one.target.xyxy) if image is not None else None
     if image is None:
         return None
     glands = one.target.channels == GLAND_CHANNEL
@@ -146,24 +146,37 @@ def decoy(one: _Slice, size_of: _Slice) -> _Slice | None:
     return None if image is None else _Slice(image, one.target)
 
 
-def _slices(dataset: BrainTumorTestDataset) -> list[_Slice]:
-    return [_Slice(image[0].float() / 255.0, target) for image, target in (dataset[i] for i in range(len(dataset)))]
+def _slice(dataset: BrainTumorTestDataset, index: int) -> _Slice:
+    image, target = dataset[index]
+    return _Slice(image[0].float() / 255.0, target)
+
+
+def _donors(dataset: BrainTumorTestDataset) -> Tensor:
+    """Rows of the slices whose every tumour has a box."""
+    targets = dataset.targets
+    has_lesion = (targets.are_boxes & (targets.channels != GLAND_CHANNEL)).any(1)
+    return (targets.complete & has_lesion).nonzero()[:, 0]
 
 
 def _made(dataset: BrainTumorTestDataset) -> Iterator[tuple[Origin, _Slice | None]]:
-    slices = _slices(dataset)
-    tumors = [one for one in slices if one.target.complete and len(one.lesions)]
-    if not tumors:
+    donors = _donors(dataset)
+    if not len(donors):
         return
-    for one in track(slices, "making counterfactual slices", console=Console(stderr=True), transient=True):
-        donors = [tumors[int(torch.randint(len(tumors), ()))] for _ in range(PASTES_A_HOST)]
+
+    def any_donor() -> _Slice:
+        return _slice(dataset, int(donors[torch.randint(len(donors), ())]))
+
+    for index in track(range(len(dataset)), "making counterfactual slices", console=PROGRESS, transient=True):
+        one = _slice(dataset, index)
+        if not one.target.complete:  # a region without a box may be its tumour
+            continue
         if one.target.class_index == NO_TUMOR_INDEX:
-            for donor in donors:
-                yield Origin.PASTED, paste_lesion(one, donor)
-        elif one.target.complete:
+            for _ in range(PASTES_A_HOST):
+                yield Origin.PASTED, paste_lesion(one, any_donor())
+        else:
             yield Origin.ERASED, erase_lesions(one)
         if torch.rand(()) < DECOY_SHARE:
-            yield Origin.DECOY, decoy(one, donors[0])
+            yield Origin.DECOY, decoy(one, any_donor())
 
 
 def make_counterfactuals(dataset: BrainTumorTestDataset, seed: int) -> Counterfactuals | None:
@@ -171,12 +184,14 @@ def make_counterfactuals(dataset: BrainTumorTestDataset, seed: int) -> Counterfa
 
     Args:
         dataset: with images on the CPU.
-        seed: the same gives the same slices; torch's generator is left as it was.
+        seed: the same gives the same slices; torch's generator of the CPU is left as it was.
     """
+    images, targets, origins = [], [], []
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        made = [(origin, one) for origin, one in _made(dataset) if one is not None]
-    if not made:
-        return None
-    images = torch.stack([(one.image * 255).round().to(torch.uint8)[None] for _, one in made])
-    return Counterfactuals(images, Targets.of([one.target for _, one in made]), tuple(origin for origin, _ in made))
+        for origin, one in _made(dataset):
+            if one is not None:
+                images.append((one.image * 255).round().to(torch.uint8)[None])
+                targets.append(one.target)
+                origins.append(origin)
+    return Counterfactuals(torch.stack(images), Targets.of(targets), tuple(origins)) if origins else None

@@ -22,15 +22,18 @@ from trainer.calibrate import listed_samples
 from trainer.grey import read_grey
 from trainer.labels import DatasetError, Sample
 from trainer.runtime.bundle import (
+    CALIBRATION,
     HELD_OUT_FILES,
     NOVELTY,
     TRAINING_FILES,
+    Manifest,
     ModelFolderError,
     read_calibration,
     read_manifest,
     write_calibration,
-    write_manifest,
+    write_sums,
 )
+from trainer.runtime.decision import NEVER_NOVEL
 from trainer.runtime.engine import EngineError
 from trainer.runtime.novelty import TrainingSubspace
 from trainer.runtime.predictor import BATCH_SIZE, EngineName, Predictor, load_predictor
@@ -42,7 +45,7 @@ logger = logging.getLogger("trainer.fit_novelty")
 
 DIMENSIONS = 64
 IMAGES = 1200
-"""Images the subspace is fitted on, drawn from the training images; more change nothing."""
+"""Images the subspace is fitted on, drawn from the training images."""
 SEED = 20262
 
 
@@ -68,7 +71,7 @@ def separate(scans: npt.NDArray[np.float64], others: npt.NDArray[np.float64]) ->
         scans: distances `(n,)` of brain MR.
         others: distances `(m,)` of what is none.
     """
-    values = np.unique(np.concatenate([scans, others]))
+    values = np.unique(np.concatenate([scans, others, [0.0, NEVER_NOVEL]]))  # there is a gap, whatever the distances
     between, gaps = (values[:-1] + values[1:]) / 2, np.diff(values)
     both = (others[None] >= between[:, None]).mean(1) + (scans[None] < between[:, None]).mean(1)
     threshold = float(between[np.where(np.isclose(both, both.max()), gaps, 0).argmax()])
@@ -85,7 +88,7 @@ def features_of(predictor: Predictor, images: Sequence[GreyImage], title: str) -
 
 def fit_subspace(features: FloatArray, dimensions: int = DIMENSIONS) -> TrainingSubspace:
     """The subspace of features `(n, f)`: their mean and first principal components, of length 1 each."""
-    unit = features / np.linalg.norm(features, axis=1, keepdims=True)
+    unit = features / np.maximum(np.linalg.norm(features, axis=1, keepdims=True), 1e-12)
     fitted = PCA(min(dimensions, *unit.shape), random_state=SEED).fit(unit)
     return TrainingSubspace(fitted.mean_.astype(np.float32), fitted.components_.astype(np.float32))
 
@@ -113,7 +116,7 @@ def fit_novelty(
 
 
 def fit_novelty_of_folder(folder: Path, data: Path) -> Separation:
-    """Fit both anew for a model folder and write them there, with the new sums.
+    """Fit both anew for a model folder and write them there, with the new sums; what it had of them is gone first.
 
     Raises:
         ModelFolderError: the folder is broken.
@@ -121,13 +124,22 @@ def fit_novelty_of_folder(folder: Path, data: Path) -> Separation:
         EngineError: OpenVINO cannot run the graph.
     """
     manifest = read_manifest(folder)
+    manifest = replace(manifest, files={name: digest for name, digest in manifest.files.items() if name != NOVELTY})
+    _write(folder, manifest, NEVER_NOVEL, None)
     predictor = load_predictor(folder, EngineName.OPENVINO)
     training, held_out = (listed_samples(data, folder / name) for name in (TRAINING_FILES, HELD_OUT_FILES))
     subspace, separation = fit_novelty(predictor, training, held_out)
-    subspace.write(folder / NOVELTY)
-    write_calibration(folder, replace(read_calibration(folder), novelty_threshold=separation.threshold))
-    write_manifest(folder, manifest.version, manifest.input_size, manifest.flip_tta, manifest.recipe)
+    _write(folder, manifest, separation.threshold, subspace)
     return separation
+
+
+def _write(folder: Path, manifest: Manifest, threshold: float, subspace: TrainingSubspace | None) -> None:
+    if subspace is None:
+        (folder / NOVELTY).unlink(missing_ok=True)
+    else:
+        subspace.write(folder / NOVELTY)
+    write_calibration(folder, replace(read_calibration(folder), novelty_threshold=threshold))
+    write_sums(folder, manifest, [CALIBRATION] if subspace is None else [CALIBRATION, NOVELTY])
 
 
 def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -147,6 +159,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (ModelFolderError, DatasetError, EngineError) as error:
         print(f"trainer.fit_novelty: {error}", file=sys.stderr)  # noqa: T201  the command line's own answer
         return 2
+    logger.info("its figures are no longer of this calibration: run trainer.evaluate --write and the others again")
     logger.info("threshold %.3f: %.3f of what is no brain MR lies above it, %.3f of the held-out scans below",
                 separation.threshold, separation.caught, separation.kept)  # fmt: skip
     return 0

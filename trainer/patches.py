@@ -17,7 +17,9 @@ AIR_BELOW = 0.12
 CORE = 1.1
 """Radius, in units of the region's, up to which a patch replaces everything."""
 RING = (1.2, 1.7)
-"""Radii between which a patch must fit what is around it; it fades out up to their middle."""
+"""Radii between which a patch must fit what is around it."""
+EDGE = (RING[0] + RING[1]) / 2
+"""Radius at which it has faded out."""
 SMALLEST_RADIUS = 3.0
 """Pixels; smaller regions are treated as that large."""
 CANDIDATES = 160
@@ -79,9 +81,8 @@ class Window:
 
     @property
     def opacity(self) -> Tensor:
-        """Share `(h, w)` of the patch in each pixel: 1 up to `CORE`, 0 from the middle of the ring."""
-        edge = (RING[0] + RING[1]) / 2
-        x = ((edge - self.radius) / (edge - CORE)).clamp(0, 1)
+        """Share `(h, w)` of the patch in each pixel: 1 up to `CORE`, 0 from `EDGE`."""
+        x = ((EDGE - self.radius) / (EDGE - CORE)).clamp(0, 1)
         return x * x * (3 - 2 * x)
 
 
@@ -129,14 +130,14 @@ def _candidate_places(image: Tensor, window: Window) -> list[_Places]:
 
 
 def _shows_none_of(boxes: Tensor, places: _Places, window: Window) -> Tensor:
-    """Which places `(k,)` show nothing of `boxes` `(m, 4)` within the core of the window."""
+    """Which places `(k,)` show nothing of `boxes` `(m, 4)` where the patch will be seen at all."""
     height, width = window.radius.shape
-    half = torch.tensor([width, height]) / RING[1] * CORE / 2
+    half = torch.tensor([width, height]) / RING[1] * EDGE / 2
     centres = torch.stack([places.lefts + width / 2, places.tops + height / 2], 1)
     overlap = torch.minimum(centres[:, None] + half, boxes[None, :, 2:]) - torch.maximum(
         centres[:, None] - half, boxes[None, :, :2]
     )
-    return ~(overlap > 1).all(2).any(1)
+    return ~(overlap > 0).all(2).any(1)
 
 
 def _mirrored_boxes(boxes: Tensor, width: int) -> Tensor:
@@ -144,13 +145,13 @@ def _mirrored_boxes(boxes: Tensor, width: int) -> Tensor:
     return torch.stack([width - x2, y1, width - x1, y2], 1)
 
 
-def replace_region(image: Tensor, box: Tensor, lesions: Tensor) -> Tensor | None:
+def replace_region(image: Tensor, box: Tensor, marked: Tensor) -> Tensor | None:
     """Set what fits the surroundings best, from elsewhere in the slice or mirrored, in place of a region.
 
     Args:
         image: `(h, w)`.
         box: `(4,)` around the region.
-        lesions: `(m, 4)`, of which nothing may be in what is set in.
+        marked: `(m, 4)` boxes of lesions and glands, of which nothing may be in what is set in.
 
     Returns:
         The new image; `None` where nothing fits well enough, or the region is at the border.
@@ -165,7 +166,7 @@ def replace_region(image: Tensor, box: Tensor, lesions: Tensor) -> Tensor | None
     height, width = window.radius.shape
     best, least = None, math.inf
     for mirrored, places in enumerate(_candidate_places(image, window)):
-        boxes = _mirrored_boxes(lesions, image.shape[1]) if mirrored else lesions
+        boxes = _mirrored_boxes(marked, image.shape[1]) if mirrored else marked
         free = _shows_none_of(boxes, places, window)
         if not free.any():
             continue

@@ -162,7 +162,8 @@ class TrainingRun:
         set_training_mode(self.model, self.recipe.frozen_stages)
         title = f"epoch {epoch}/{self.recipe.epochs}"
         rate = self.optimizer.param_groups[-1]["lr"]
-        batches = self._training_batches(Generator().manual_seed(epoch_seed), (epoch - 1) / self.recipe.epochs)
+        progress = (epoch - 1) / max(1, self.recipe.epochs - 1)  # the last epoch begins with 1
+        batches = self._training_batches(Generator().manual_seed(epoch_seed), progress)
         trained = train_one_epoch(self.network, batches, self.optimizer, self.context, self._after_step, title)
         validated = self.measure(self.held_out)
         if self.plateau is not None:

@@ -1,5 +1,7 @@
 """Boxes stay on what they mark, brightness stays within its range."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -96,6 +98,14 @@ class TestLooks:
         wanted = torch.quantile(dark, torch.tensor([0.25, 0.5, 0.75, 0.98]))
         assert torch.quantile(matched, torch.tensor([0.25, 0.5, 0.75, 0.98])) == pytest.approx(wanted, abs=0.03)
 
+    def test_a_narrow_image_matched_to_itself_stays_as_it_is(self) -> None:
+        narrow = torch.rand(2, 1, 32, 32) * 0.1 + 0.5
+        assert torch.allclose(match_histograms(narrow, narrow), narrow, atol=0.02)
+
+    def test_nothing_to_match_with_changes_nothing(self) -> None:
+        image = torch.rand(1, 1, 32, 32)
+        assert torch.equal(match_histograms(image, torch.zeros_like(image)), image)
+
     def test_matching_leaves_air_alone(self) -> None:
         image = torch.zeros(1, 1, 32, 32)
         image[..., 8:24, 8:24] = 0.5
@@ -111,6 +121,10 @@ class TestLooks:
         stripped = strip_skulls(image, targets)
         assert stripped[0, 0, 64, 22] == 0
         assert torch.equal(stripped[0, 0, 44:84, 44:84], image[0, 0, 44:84, 44:84])
+
+    def test_a_head_with_an_unmarked_tumour_keeps_its_rim(self) -> None:
+        image, targets = disc([56.0, 56.0, 72.0, 72.0])
+        assert torch.equal(strip_skulls(image, replace(targets, complete=torch.tensor([False]))), image)
 
     def test_a_lesion_at_the_rim_keeps_it(self) -> None:
         image, targets = disc([16.0, 56.0, 32.0, 72.0])

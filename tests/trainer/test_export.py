@@ -47,6 +47,7 @@ class TestFolder:
             *INT8_FILES,
             "model.json",
             "run.json",
+            "novelty.npz",
         }
         assert (model_folder / "run.json").read_bytes() == (run_folder / "run.json").read_bytes()
         for name in ("training-files.csv", "held-out-files.csv"):

@@ -1,5 +1,6 @@
 """The threshold of novelty separates, and a model folder keeps it."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,9 +8,21 @@ import pytest
 
 from trainer import calibrate, fit_novelty
 from trainer.fit_novelty import fit_subspace, separate
-from trainer.runtime.bundle import NOVELTY, ModelBundle, ModelFolderError
+from trainer.grey import read_grey
+from trainer.labels import Split, list_samples
+from trainer.runtime.bundle import (
+    CALIBRATION,
+    NOVELTY,
+    ModelBundle,
+    ModelFolderError,
+    read_calibration,
+    read_manifest,
+    write_calibration,
+    write_sums,
+)
 from trainer.runtime.decision import NEVER_NOVEL, is_unlike_brain_mr
 from trainer.runtime.predictor import EngineName, load_predictor
+from trainer.unfamiliar_images import no_brain_images
 
 
 class TestSeparating:
@@ -46,11 +59,21 @@ class TestModelFolder:
         subspace = predictor.bundle.subspace
         assert subspace is not None
         assert prediction.novelty == pytest.approx(float(subspace.distances(predictor.features([noise]))[0]), abs=1e-5)
-        threshold = predictor.bundle.calibration.novelty_threshold
-        assert is_unlike_brain_mr(prediction, predictor.bundle.calibration) == (prediction.novelty >= threshold)
+
+    def test_text_is_unlike_what_it_knows(self, model_folder: Path, data: Path) -> None:
+        predictor = load_predictor(model_folder, EngineName.OPENVINO, threads=1)
+        known = [read_grey(sample.image_path) for sample in list_samples(data, Split.TRAIN)[::8]]
+        text = [picture for picture in no_brain_images([], 7) if picture.mean() > 200][:8]
+        unlike = [
+            np.mean([is_unlike_brain_mr(found, predictor.bundle.calibration) for found in predictor.predict(pictures)])
+            for pictures in (known, text)
+        ]
+        assert unlike[0] < 0.3
+        assert unlike[1] > 0.7
 
     def test_it_can_be_fitted_anew_to_the_same(self, own_model: Path, data: Path) -> None:
         before = ModelBundle.load(own_model)
+        (own_model / NOVELTY).write_bytes(b"damaged")
         assert fit_novelty.main(["--model", str(own_model), "--data", str(data)]) == 0
         assert ModelBundle.load(own_model).calibration == before.calibration
 
@@ -58,6 +81,21 @@ class TestModelFolder:
         (own_model / NOVELTY).write_bytes(b"damaged")
         with pytest.raises(ModelFolderError, match=r"novelty\.npz is not the file"):
             ModelBundle.load(own_model)
+
+    @pytest.mark.parametrize("kept", ["file", "threshold", "neither"])
+    def test_both_or_neither(self, own_model: Path, kept: str) -> None:
+        manifest, calibration = read_manifest(own_model), read_calibration(own_model)
+        files = dict(manifest.files)
+        if kept != "file":
+            del files[NOVELTY]
+        if kept != "threshold":
+            write_calibration(own_model, replace(calibration, novelty_threshold=NEVER_NOVEL))
+        write_sums(own_model, replace(manifest, files=files), [CALIBRATION])
+        if kept == "neither":
+            assert ModelBundle.load(own_model).subspace is None
+        else:
+            with pytest.raises(ModelFolderError, match=r"only one of novelty\.npz and novelty_threshold"):
+                ModelBundle.load(own_model)
 
     def test_a_new_calibration_leaves_it(self, own_model: Path, data: Path) -> None:
         before = ModelBundle.load(own_model).calibration.novelty_threshold

@@ -10,7 +10,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, Self
 
-from trainer.runtime.decision import Calibration
+from trainer.runtime.decision import NEVER_NOVEL, Calibration
 from trainer.runtime.novelty import TrainingSubspace
 from trainer.runtime.records import CLASSES
 
@@ -293,12 +293,17 @@ class ModelBundle:
         check_sums(
             folder, manifest.files, (*SUMMED_FILES, *(INT8_FILES if _names_int8(manifest.files) else ()), *optional)
         )
+        calibration = read_calibration(folder)
+        if (NOVELTY in manifest.files) != (calibration.novelty_threshold < NEVER_NOVEL):
+            raise ModelFolderError(
+                f"{folder} has only one of {NOVELTY} and novelty_threshold: python -m trainer.fit_novelty makes both."
+            )
         return cls(
             folder,
             manifest.version,
             manifest.input_size,
             manifest.flip_tta,
-            read_calibration(folder),
+            calibration,
             manifest.files[WEIGHTS],
             _read_metrics(folder, manifest.files),
             _names_int8(manifest.files),

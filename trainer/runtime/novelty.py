@@ -2,8 +2,7 @@
 
 Scaled to length 1, the features of images like those it was trained on lie near a subspace of few dimensions; a
 photograph, a page of text or noise lies off it, another hospital's head much less so. The distance is the residual of
-ViM (https://arxiv.org/abs/2203.10807), without its logit: measured here it separates what Mahalanobis distance and
-nearest neighbours in the same features do not (docs/training.md).
+ViM (https://arxiv.org/abs/2203.10807), without its logit.
 """
 
 from dataclasses import dataclass
