@@ -151,7 +151,7 @@ class TestFolder:
         assert calibrate.main(["--data", str(data), "--model", str(own_model)]) == 2  # the sum is wrong
         model = own_model.parent / "again"
         own_model.rename(model)
-        write_calibration(model, Calibration())
+        write_calibration(model, Calibration(novelty_threshold=before.novelty_threshold))
         manifest = read_manifest(model)
         write_manifest(model, manifest.version, manifest.input_size, manifest.flip_tta, manifest.recipe)
         assert calibrate.main(["--data", str(data), "--model", str(model)]) == 0

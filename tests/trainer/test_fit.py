@@ -85,6 +85,7 @@ class TestPublishedRecipe:
         assert {name: recipe[name] for name in wanted} == wanted
         assert recipe["augmentation"] == {
             "max_rotation_degrees": 30.0, "scale_range": [1.0, 1.0], "max_shift": 0.0, "brightness": False,
+            "looks": False,
         }  # fmt: skip
 
     def test_train_is_divided_by_class_and_nothing_left_out(self, seed_run: Path) -> None:

@@ -40,7 +40,7 @@ def without_int8(own_model: Path) -> Path:
     for name in INT8_FILES:
         (own_model / name).unlink()
     manifest = json.loads((own_model / "model.json").read_text())
-    manifest["files"] = {name: manifest["files"][name] for name in SUMMED_FILES}
+    manifest["files"] = {name: digest for name, digest in manifest["files"].items() if name not in INT8_FILES}
     (own_model / "model.json").write_text(json.dumps(manifest))
     return own_model
 

@@ -29,7 +29,7 @@ class CountingEngine:
         logits = np.zeros((count, 4), np.float32)
         logits[:, 0] = batch.mean((1, 2, 3)) * 10
         zeros = np.full((count, 84, 4), -30, np.float32)
-        return NetworkOutput(logits, np.zeros((count, 8), np.float32), zeros, -zeros, zeros[..., 0])
+        return NetworkOutput(logits, np.zeros((count, 2048), np.float32), zeros, -zeros, zeros[..., 0])
 
 
 @pytest.fixture
