@@ -1,10 +1,22 @@
-"""Types of numbers on the trainer's command lines: what cannot be meant is refused by argparse, in its one sentence."""
+"""What the trainer's command lines share; numbers that cannot be meant are refused by argparse, in its one sentence."""
 
 import argparse
 import math
+from collections.abc import Sequence
+from pathlib import Path
 
 LARGEST_SEED = 2**32 - 1
 """scikit-learn and NumPy take seeds of 32 bits."""
+
+
+def parse_model_change(
+    program: str, description: str | None, arguments: Sequence[str] | None = None
+) -> argparse.Namespace:
+    """The command line of a program that changes a model folder by its run's images: `data` and `model`."""
+    parser = argparse.ArgumentParser(prog=f"python -m {program}", description=description)
+    parser.add_argument("--data", type=Path, default=Path("dataset"), help="folder with Train/ and Val/")
+    parser.add_argument("--model", type=Path, required=True, help="model folder, changed in place")
+    return parser.parse_args(arguments)
 
 
 def positive_integer(text: str) -> int:

@@ -3,7 +3,6 @@
 The held-out images were neither trained on nor are they Val, so the figures on Val stay honest. No torch.
 """
 
-import argparse
 import csv
 import logging
 import sys
@@ -13,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from trainer.arguments import parse_model_change
 from trainer.fusion import HeldOutEvidence, fit_kind, fit_temperature, fit_tumor
 from trainer.labels import DatasetError, Sample, Split, list_samples
 from trainer.readings import ReadSample, answers, read_samples
@@ -120,18 +120,10 @@ def calibrate_folder(folder: Path, data: Path) -> Calibration:
     return calibration
 
 
-def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
-    """The command line of `python -m trainer.calibrate`."""
-    parser = argparse.ArgumentParser(prog="python -m trainer.calibrate", description=__doc__)
-    parser.add_argument("--data", type=Path, default=Path("dataset"), help="folder with Train/ and Val/")
-    parser.add_argument("--model", type=Path, required=True, help="model folder, changed in place")
-    return parser.parse_args(arguments)
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point; 0 when the calibration is written, 2 with one sentence when it cannot be."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
-    parsed = parse_arguments(arguments)
+    parsed = parse_model_change("trainer.calibrate", __doc__, arguments)
     try:
         calibration = calibrate_folder(parsed.model, parsed.data)
     except (ModelFolderError, DatasetError, CalibrationError, EngineError) as error:

@@ -5,7 +5,6 @@ are no brain MR from held-out scans as other sequences would show them (`trainer
 on other hospitals' scans. `trainer.export` does the same for a new model. No torch.
 """
 
-import argparse
 import logging
 import random
 import sys
@@ -18,6 +17,7 @@ import numpy.typing as npt
 from rich.progress import track
 from sklearn.decomposition import PCA
 
+from trainer.arguments import parse_model_change
 from trainer.calibrate import listed_samples
 from trainer.grey import read_grey
 from trainer.labels import DatasetError, Sample
@@ -142,18 +142,10 @@ def _write(folder: Path, manifest: Manifest, threshold: float, subspace: Trainin
     write_sums(folder, manifest, [CALIBRATION] if subspace is None else [CALIBRATION, NOVELTY])
 
 
-def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
-    """The command line of `python -m trainer.fit_novelty`."""
-    parser = argparse.ArgumentParser(prog="python -m trainer.fit_novelty", description=__doc__)
-    parser.add_argument("--data", type=Path, default=Path("dataset"), help="folder with Train/ and Val/")
-    parser.add_argument("--model", type=Path, required=True, help="model folder, changed in place")
-    return parser.parse_args(arguments)
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point; 0 when it is written, 2 with one sentence when it cannot be."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
-    parsed = parse_arguments(arguments)
+    parsed = parse_model_change("trainer.fit_novelty", __doc__, arguments)
     try:
         separation = fit_novelty_of_folder(parsed.model, parsed.data)
     except (ModelFolderError, DatasetError, EngineError) as error:

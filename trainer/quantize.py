@@ -4,7 +4,6 @@ Post-training quantisation by NNCF: the ranges of all activations are taken from
 from Val nor from the held-out images. `trainer.export` does the same for a new model.
 """
 
-import argparse
 import contextlib
 import logging
 import random
@@ -14,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from trainer.arguments import parse_model_change
 from trainer.calibrate import listed_samples
 from trainer.grey import read_grey
 from trainer.labels import DatasetError, Sample
@@ -135,18 +135,10 @@ def quantize_folder(folder: Path, data: Path) -> None:
     bundle.write_sums(folder, manifest, bundle.INT8_FILES)
 
 
-def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
-    """The command line of `python -m trainer.quantize`."""
-    parser = argparse.ArgumentParser(prog="python -m trainer.quantize", description=__doc__)
-    parser.add_argument("--data", type=Path, default=Path("dataset"), help="folder with Train/ and Val/")
-    parser.add_argument("--model", type=Path, required=True, help="model folder, changed in place")
-    return parser.parse_args(arguments)
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point; 0 when the int8 graph is written, 2 with one sentence when it cannot be."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
-    parsed = parse_arguments(arguments)
+    parsed = parse_model_change("trainer.quantize", __doc__, arguments)
     try:
         quantize_folder(parsed.model, parsed.data)
     except (bundle.ModelFolderError, DatasetError, EngineError) as error:
