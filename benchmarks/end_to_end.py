@@ -108,7 +108,7 @@ def naive_image(
 ) -> None:
     """One scan: decode, predict alone, draw, PNG into a default page, commit."""
     image = Image.open(io.BytesIO(content)).convert("L")
-    square, fitted = letterbox(np.asarray(image), bundle.input_size)
+    square, fitted = letterbox(np.asarray(image), bundle.input_size, bundle.cut_to_head)
     output: NetworkOutput = engine.run(to_batch([square]))
     boxes = decode(output, 0, fitted, bundle.calibration.box_threshold)
     picture = image.convert("RGB")

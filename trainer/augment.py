@@ -22,6 +22,9 @@ INVERSION_SHARE = 0.12
 TONE_CURVE_SHARE = 0.25
 MATCHED_SHARE = 0.25
 """Of images that get the brightness distribution of another one of the batch: the look of another sequence."""
+REMAPPED_SHARE = 0.12
+"""Of images whose brightness goes through a curve that rises and falls: the contrast of a sequence nobody has taken."""
+REMAPPING_KNOTS = 6
 BIAS_SHARE = 0.25
 BIAS_STRENGTH = 0.4
 STRIPPED_SHARE = 0.1
@@ -78,6 +81,23 @@ def random_tone_curve(images: Tensor) -> Tensor:
     lower = position.floor().clamp(max=knots - 1).long()
     left, right = curve.gather(1, lower), curve.gather(1, lower + 1)
     return (left + (right - left) * (position - lower)).view_as(images)
+
+
+def random_contrast(images: Tensor) -> Tensor:
+    """Map brightness through a smooth curve that rises and falls anyhow, one an image; air stays air.
+
+    A lesion stays a region unlike its surroundings, while what is bright and what is dark no longer tells a sequence
+    (after https://arxiv.org/abs/2111.12525). Images `(n, 1, h, w)` in 0..1.
+    """
+    count = len(images)
+    heights = torch.rand(count, 1, REMAPPING_KNOTS, device=images.device)
+    curve = functional.interpolate(heights, 64, mode="linear", align_corners=True)[:, 0] * 0.85 + 0.1
+    brightest = images.flatten(1).amax(1, keepdim=True).clamp(min=1e-3)
+    position = (images.flatten(1) / brightest * 63).clamp(0, 63)
+    lower = position.floor().clamp(max=62).long()
+    left, right = curve.gather(1, lower), curve.gather(1, lower + 1)
+    mapped = (left + (right - left) * (position - lower)).view_as(images)
+    return torch.lerp(images, mapped, ((images - BACKGROUND_BELOW) / BACKGROUND_BELOW).clamp(0, 1))
 
 
 def match_histograms(images: Tensor, others: Tensor, bins: int = 64) -> Tensor:
@@ -165,6 +185,7 @@ def vary_brightness(images: Tensor, *, looks: bool = False) -> Tensor:
     everyone = images
     images = _some(images, TONE_CURVE_SHARE, random_tone_curve)
     if looks:
+        images = _some(images, REMAPPED_SHARE, random_contrast)
         images = _some(images, MATCHED_SHARE, lambda some: match_histograms(some, _drawn_from(everyone, len(some))))
         images = _some(images, BIAS_SHARE, random_bias_field).clamp(0, 1)
     images = _some(images, INVERSION_SHARE, inverted)

@@ -29,6 +29,11 @@ GAIN_RANGE = (0.6, 1.5)
 CONTRAST_SCALE_RANGE = (0.5, 2.5)
 DARK_SHARE = 0.2
 """Of pasted lesions that are turned: dark where they were bright, and weaker."""
+TURNED_SHARE = 0.7
+"""Of recontrasted slices: the others are made fainter."""
+TURNED_GAIN_RANGE = (-1.2, -0.5)
+"""Of a lesion's own contrast, to which `trainer.patches` adds back a little of what was there."""
+FAINT_GAIN_RANGE = (0.0, 0.3)
 PLACE_JITTER = 0.04
 """Standard deviation of a pasted lesion's place, in units of the head."""
 
@@ -39,6 +44,11 @@ class Origin(StrEnum):
     ERASED = "erased"
     PASTED = "pasted"
     DECOY = "decoy"
+    RECONTRASTED = "recontrasted"
+
+
+SHARES = {Origin.ERASED: 0.35, Origin.PASTED: 0.25, Origin.RECONTRASTED: 0.25, Origin.DECOY: 0.15}
+"""Of the made slices that are drawn."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +64,13 @@ class Counterfactuals:
     images: Tensor
     targets: Targets
     origins: tuple[Origin, ...]
+
+    @property
+    def weights(self) -> Tensor:
+        """How often each is drawn `(n,)` float64, sum 1: `SHARES`, where there are some of every origin."""
+        counts = Counter(self.origins)
+        weights = torch.tensor([SHARES[origin] / counts[origin] for origin in self.origins], dtype=torch.float64)
+        return weights / weights.sum()
 
     @property
     def summary(self) -> str:
@@ -127,6 +144,19 @@ def paste_lesion(host: _Slice, donor: _Slice) -> _Slice | None:
     return _Slice(pasted.image, Target(donor.target.class_index, xyxy, channels, True))
 
 
+def recontrast_lesions(one: _Slice) -> _Slice | None:
+    """The slice with its lesions weaker, or dark where they were bright: as other sequences show them; same target."""
+    image, turned = one.image, bool(torch.rand(()) < TURNED_SHARE)
+    low, high = TURNED_GAIN_RANGE if turned else FAINT_GAIN_RANGE
+    for box in one.lesions:
+        centre = ((box[0] + box[2]) / 2).item(), ((box[1] + box[3]) / 2).item()
+        changed = paste_region(image, one.image, box, centre, float(low + (high - low) * torch.rand(())))
+        if changed is None:
+            return None
+        image = changed.image
+    return _Slice(image, one.target)
+
+
 def decoy(one: _Slice, size_of: _Slice) -> _Slice | None:
     """The slice with a lesion-free region, as large as a lesion of `size_of`, replaced like a lesion; same target."""
     extent = bounding_box(head_mask(one.image))
@@ -175,6 +205,7 @@ def _made(dataset: BrainTumorTestDataset) -> Iterator[tuple[Origin, _Slice | Non
                 yield Origin.PASTED, paste_lesion(one, any_donor())
         else:
             yield Origin.ERASED, erase_lesions(one)
+            yield Origin.RECONTRASTED, recontrast_lesions(one)
         if torch.rand(()) < DECOY_SHARE:
             yield Origin.DECOY, decoy(one, any_donor())
 

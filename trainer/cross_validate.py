@@ -18,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
+from trainer.arguments import positive_integer
 from trainer.calibrate import CalibrationError, fit_calibration
 from trainer.evaluation_pictures import draw_pictures
 from trainer.figure_records import Figures
@@ -101,7 +102,9 @@ def write_folds(path: Path, pictures: PictureGroups, folds: Sequence[Fold]) -> N
 
 def predictor_of(run: TrainingRun) -> Predictor:
     """The trained network as the worker would run it, under torch, not yet calibrated."""
-    bundle = ModelBundle(run.folder, run.folder.name, run.recipe.size, False, Calibration(), "", None)
+    bundle = ModelBundle(
+        run.folder, run.folder.name, run.recipe.size, False, Calibration(), "", None, cut_to_head=run.recipe.cut_to_head
+    )
     network = inference_network(run.best_model.state_dict()).to(run.context.device)
     return Predictor(bundle, TorchEngine(network, run.context.device.type))
 
@@ -153,7 +156,7 @@ def cross_validate(arguments: argparse.Namespace) -> CrossValidation:
     folds = list(grouped_folds(pictures, rows, arguments.folds, recipe.held_out_share, arguments.seed))
     deadline = time.monotonic() + 60 * arguments.minutes if arguments.minutes else float("inf")
     answered: list[list[Answered]] = []
-    for number, fold in enumerate(folds, start=1):
+    for number, fold in enumerate(folds[: arguments.first], start=1):
         run = train_fold(number, fold, pictures, recipe, arguments, deadline)
         answered.append(answer_fold(run, fold, pictures))
     _, group_sizes = np.unique(pictures.groups[rows], return_counts=True)
@@ -162,7 +165,7 @@ def cross_validate(arguments: argparse.Namespace) -> CrossValidation:
         len(rows), len(samples) - len(rows), len(group_sizes), int(group_sizes.max()),
     )  # fmt: skip
     pooled = [each for fold in answered for each in fold]
-    groups = [pictures.groups[fold.test] for fold in folds]
+    groups = [pictures.groups[fold.test] for fold in folds[: arguments.first]]
     of_each = [figures(fold, groups=own) for fold, own in zip(answered, groups, strict=True)]
     found = CrossValidation(protocol, figures(pooled, groups=np.concatenate(groups)), of_each)
     write_folds(arguments.out / FOLDS, pictures, folds)
@@ -178,6 +181,7 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     )
     add_recipe_arguments(parser)
     parser.add_argument("--folds", type=int, default=3)
+    parser.add_argument("--first", type=positive_integer, help="train this many of the folds only, for trials")
     parser.add_argument("--out", type=Path, default=Path("runs/cross-validation"), help="gone on with when it exists")
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of a table")
     parsed = parser.parse_args(arguments)

@@ -29,9 +29,9 @@ class Batch:
         return Batch(self.images.to(device), self.targets.to(device))
 
 
-def _load(sample: Sample, size: int) -> tuple[Tensor, Target]:
+def _load(sample: Sample, size: int, cut_to_head: bool) -> tuple[Tensor, Target]:
     grey = read_grey(sample.image_path)
-    square, fitted = letterbox(grey, size)
+    square, fitted = letterbox(grey, size, cut_to_head)
     lesions = lesions_of(sample)
     in_pixels = lesions.xyxy * np.array([grey.shape[1], grey.shape[0]] * 2, np.float32)
     target = Target(
@@ -53,11 +53,11 @@ class BrainTumorTestDataset(Dataset[tuple[Tensor, Target]]):
         targets: theirs, boxes in pixels of that square.
     """
 
-    def __init__(self, samples: Sequence[Sample], size: int) -> None:
+    def __init__(self, samples: Sequence[Sample], size: int, cut_to_head: bool = False) -> None:
         self.samples = list(samples)
         self.size = size
         title = f"reading {len(self.samples)} images"
-        loaded = [_load(sample, size) for sample in track(self.samples, title, console=PROGRESS)]
+        loaded = [_load(sample, size, cut_to_head) for sample in track(self.samples, title, console=PROGRESS)]
         self.images = torch.stack([image for image, _ in loaded])
         self.targets = Targets.of([target for _, target in loaded])
 
@@ -85,26 +85,33 @@ class BrainTumorDataset(BrainTumorTestDataset):
     """Train: the same with sampling weights; `trainer.augment` varies images batch by batch.
 
     Attributes:
-        made: how many images at the end are no scans (`trainer.counterfactual`).
+        groups: `(n,)` of the samples, of which rare ones are drawn more often: their classes, or finer.
+        made_weights: `(k,)` float64, how often each of the last `k` images, which are no scans
+            (`trainer.counterfactual`), is drawn among them.
     """
 
-    def __init__(self, samples: Sequence[Sample], size: int) -> None:
-        super().__init__(samples, size)
-        self.made = 0
+    def __init__(self, samples: Sequence[Sample], size: int, cut_to_head: bool = False) -> None:
+        super().__init__(samples, size, cut_to_head)
+        self.groups = self.class_indices
+        self.made_weights = torch.zeros(0, dtype=torch.float64)
 
-    def add_made(self, images: Tensor, targets: Targets) -> None:
-        """Append images `(k, 1, size, size)` uint8 that were made from the others; `samples` stays as it is."""
+    def add_made(self, images: Tensor, targets: Targets, weights: Tensor) -> None:
+        """Append images that were made from the others; `samples` stays as it is.
+
+        Args:
+            images: `(k, 1, size, size)` uint8.
+            targets: theirs.
+            weights: `(k,)` float64, how often each is drawn among them, sum 1.
+        """
         self.images, self.targets = torch.cat([self.images, images]), Targets.joined([self.targets, targets])
-        self.made += len(images)
+        self.made_weights = weights
 
     def sampling_weights(self, made_share: float) -> Tensor:
         """How often each image is drawn `(n,)`, sum 1.
 
-        Rare classes are drawn more often, by the square root of their rarity; made images all alike, and together
-        `made_share` of all.
+        Rare groups are drawn more often, by the square root of their rarity; made images are together `made_share`
+        of all.
         """
-        counts = np.bincount(self.class_indices, minlength=int(self.class_indices.max()) + 1)
-        scans = torch.from_numpy(1.0 / np.sqrt(counts[self.class_indices]))
-        share = made_share if self.made else 0.0
-        made = torch.full((self.made,), share / max(1, self.made), dtype=scans.dtype)
-        return torch.cat([scans / scans.sum() * (1 - share), made])
+        scans = torch.from_numpy(1.0 / np.sqrt(np.bincount(self.groups)[self.groups]))
+        share = made_share if len(self.made_weights) else 0.0
+        return torch.cat([scans / scans.sum() * (1 - share), self.made_weights * share])

@@ -138,7 +138,7 @@ def fill_folder(folder: Path, run: Run, version: str, flip_tta: bool, data: Path
     shutil.copyfile(run.folder / bundle.HELD_OUT_FILES, folder / bundle.HELD_OUT_FILES)
     if run.record is not None:
         run.record.write(folder)
-    write_int8_graph(folder, run.input_size, data)
+    write_int8_graph(folder, run.input_size, run.recipe.get("cut_to_head") is True, data)
     bundle.write_calibration(folder, Calibration())  # a neutral one, so that the folder can be loaded and measured
     bundle.write_manifest(folder, version, run.input_size, flip_tta, run.recipe)
     calibrate_folder(folder, data)

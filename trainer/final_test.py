@@ -23,7 +23,7 @@ def test_on_val(run: TrainingRun, samples: list[Sample]) -> dict[str, object]:
     This is the network's classifier alone, as the published notebook measures it: no boxes, no calibration.
     `trainer.evaluate` measures the exported model.
     """
-    dataset = BrainTumorTestDataset(samples, run.recipe.size)
+    dataset = BrainTumorTestDataset(samples, run.recipe.size, run.recipe.cut_to_head)
     measured = run.measure(dataset)
     right = round(measured["validation_accuracy"] * len(dataset))
     found: dict[str, object] = {

@@ -23,12 +23,13 @@ from trainer.dataset import BrainTumorDataset, BrainTumorTestDataset
 from trainer.figures import draw_samples
 from trainer.final_test import is_tested, test_on_val
 from trainer.labels import DatasetError, Split, list_samples
+from trainer.looks import look_groups
 from trainer.loop import TrainingError
 from trainer.memory import is_out_of_memory
 from trainer.model import BrainTumorClassifier, load_imagenet
 from trainer.parallel import Processes, joined_processes
 from trainer.parts import Parts, choose_parts
-from trainer.recipes import RECIPES, Recipe
+from trainer.recipes import INGREDIENTS, RECIPES, Recipe
 from trainer.run import TrainingRun
 from trainer.run_folder import RunRecords, is_begun, record_end, start_weights, write_records
 
@@ -52,6 +53,13 @@ def add_recipe_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--batch-size", type=positive_integer, help="images a step, of all processes together")
     parser.add_argument(
         "--rate-scale", type=positive_number, default=1.0, help="multiplies the recipe's learning rates"
+    )
+    parser.add_argument(
+        "--without",
+        choices=sorted(INGREDIENTS),
+        nargs="+",
+        default=[],
+        help="leave ingredients of the recipe out, to see what they are good for",
     )
     parser.add_argument("--limit", type=positive_integer, help="at most this many images of each class, for trials")
     parser.add_argument(
@@ -96,6 +104,8 @@ def chosen_recipe(arguments: argparse.Namespace) -> Recipe:
         head_rate=recipe.head_rate * arguments.rate_scale,
         **{name: value for name, value in changes.items() if value is not None},
     )
+    for ingredient in arguments.without:
+        recipe = INGREDIENTS[ingredient](recipe)
     if recipe.size % 32:
         raise TrainingError(f"--size {recipe.size} is not a multiple of 32.")
     return recipe
@@ -143,11 +153,13 @@ def prepare_run(
     model = BrainTumorClassifier(dropout=recipe.dropout, boxes=recipe.boxes)
     if not begun and not arguments.scratch:
         load_imagenet(model, arguments.weights)
-    training = BrainTumorDataset(parts.training, round(recipe.size * CACHE_MARGIN / 32) * 32)
+    training = BrainTumorDataset(parts.training, round(recipe.size * CACHE_MARGIN / 32) * 32, recipe.cut_to_head)
+    if recipe.balanced_looks:
+        training.groups = look_groups(training.images, training.class_indices)
     if recipe.counterfactual_share and (made := make_counterfactuals(training, arguments.seed)):
-        training.add_made(made.images, made.targets)
+        training.add_made(made.images, made.targets, made.weights)
         logger.info("%s", made.summary)
-    held_out = BrainTumorTestDataset(parts.held_out, recipe.size)
+    held_out = BrainTumorTestDataset(parts.held_out, recipe.size, recipe.cut_to_head)
     run = TrainingRun(folder, recipe, model, training, held_out, arguments.seed, processes)
     if arguments.compile:
         run.model.compile()

@@ -55,6 +55,7 @@ class Context:
 
     Attributes:
         recipe: of the run.
+        size: side of the images that are trained on, pixels.
         device: where the network is.
         precision: the autocast type, `None` for float32.
         assigner: `None` where the recipe has no boxes.
@@ -62,6 +63,7 @@ class Context:
     """
 
     recipe: Recipe
+    size: int
     device: torch.device
     precision: torch.dtype | None
     assigner: BoxAssigner | None
@@ -97,7 +99,7 @@ def train_one_epoch(
     recipe, mean = context.recipe, RunningMean(context.device)
     with image_bar(title, len(batches.order), shown=context.processes.is_first) as advance:
         for batch in batches:
-            images, targets = augment(batch.to(context.device), recipe.size, recipe.augmentation)
+            images, targets = augment(batch.to(context.device), context.size, recipe.augmentation)
             with context.autocast():
                 output = network(context.to_device(images))
             parts = losses(output, targets, context.assigner, recipe.label_smoothing)

@@ -199,6 +199,12 @@ LEAST_VISIBLE = 0.06
 """A pasted lesion must change the brightness of its region by this much on average."""
 
 
+def _added(field: Tensor, difference: Tensor) -> Tensor:
+    """Brightness `field` plus a difference, at most 1; a dark one fades towards black and never reaches it."""
+    faded = field * torch.exp(difference / field.clamp(min=1e-3))
+    return torch.where(difference < 0, faded, field + difference).clamp(0, 1)
+
+
 def paste_region(host: Tensor, donor: Tensor, box: Tensor, centre: tuple[float, float], gain: float) -> Pasted | None:
     """Set the donor's lesion into the host: its contrast to its surroundings there, on the host's brightness here.
 
@@ -220,7 +226,7 @@ def paste_region(host: Tensor, donor: Tensor, box: Tensor, centre: tuple[float, 
     lesion, around, ring = donor[source.pixels], host[target.pixels], source.ring
     field = _smooth(around, ring)
     contrast = (lesion - _smooth(lesion, ring)) * gain
-    patch = (field + SURROUNDING_TEXTURE * (around - field) + contrast).clamp(0, 1)
+    patch = _added(field, SURROUNDING_TEXTURE * (around - field) + contrast)
     if (patch - around)[source.radius <= 1].mean().abs() < LEAST_VISIBLE:
         return None
     out = host.clone()

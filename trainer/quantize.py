@@ -95,12 +95,13 @@ def _log_as_we_do() -> None:
     theirs.setLevel(logging.WARNING)
 
 
-def write_int8_graph(folder: Path, input_size: int, data: Path) -> None:
+def write_int8_graph(folder: Path, input_size: int, cut_to_head: bool, data: Path) -> None:
     """Write the int8 graph of a model folder beside its float graph; model.json is the caller's.
 
     Args:
         folder: holds the float graph and training-files.csv.
         input_size: side of the network's input, pixels.
+        cut_to_head: whether the network is shown images cut to the head.
         data: the data folder of the run, for the images the model was trained on.
 
     Raises:
@@ -108,7 +109,7 @@ def write_int8_graph(folder: Path, input_size: int, data: Path) -> None:
         EngineError: NNCF is not installed, or OpenVINO cannot read the graph.
     """
     samples = quantization_samples(listed_samples(data, folder / bundle.TRAINING_FILES))
-    inputs = [to_batch([letterbox(read_grey(sample.image_path), input_size)[0]]) for sample in samples]
+    inputs = [to_batch([letterbox(read_grey(sample.image_path), input_size, cut_to_head)[0]]) for sample in samples]
     logger.info("quantising on %d images the model was trained on", len(inputs))
     model = quantize_graph(folder / bundle.GRAPH, inputs)
     # saved aside first: a save that fails, on a full disk say, leaves the old graph as it was
@@ -131,7 +132,7 @@ def quantize_folder(folder: Path, data: Path) -> None:
     """
     manifest = bundle.read_manifest(folder)
     bundle.check_sums(folder, manifest.files, NEEDED_FILES)
-    write_int8_graph(folder, manifest.input_size, data)
+    write_int8_graph(folder, manifest.input_size, manifest.cut_to_head, data)
     bundle.write_sums(folder, manifest, bundle.INT8_FILES)
 
 

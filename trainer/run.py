@@ -4,6 +4,7 @@ import csv
 import logging
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -24,6 +25,7 @@ from trainer.losses import BoxAssigner
 from trainer.model import BrainTumorClassifier, freeze, parameter_groups, set_training_mode, training_precision
 from trainer.parallel import Processes
 from trainer.recipes import Recipe, Schedule
+from trainer.style_mixing import mixed_styles
 
 logger = logging.getLogger(__name__)
 
@@ -62,7 +64,7 @@ class TrainingRun:
         self.folder, self.recipe, self.seed, self.processes = folder, recipe, seed, processes
         device = processes.device
         assigner = BoxAssigner(recipe.size, device) if recipe.boxes else None
-        self.context = Context(recipe, device, training_precision(device), assigner, processes)
+        self.context = Context(recipe, recipe.size, device, training_precision(device), assigner, processes)
         self.training, self.held_out = training, held_out
         for part in (training, held_out):
             part.keep_on(place_for(part.images, device))
@@ -157,18 +159,27 @@ class TrainingRun:
 
     def _one_epoch(self, epoch: int) -> dict[str, float]:
         # seeded by epoch, so that a resumed run sees the images an uninterrupted one sees
-        epoch_seed = self.seed * 10_000 + epoch
+        recipe, epoch_seed = self.recipe, self.seed * 10_000 + epoch
         torch.manual_seed(epoch_seed + 1_000_003 * self.processes.rank)
-        set_training_mode(self.model, self.recipe.frozen_stages)
-        title = f"epoch {epoch}/{self.recipe.epochs}"
+        set_training_mode(self.model, recipe.frozen_stages)
+        title = f"epoch {epoch}/{recipe.epochs}"
         rate = self.optimizer.param_groups[-1]["lr"]
-        progress = (epoch - 1) / max(1, self.recipe.epochs - 1)  # the last epoch begins with 1
+        progress = (epoch - 1) / max(1, recipe.epochs - 1)  # the last epoch begins with 1
         batches = self._training_batches(Generator().manual_seed(epoch_seed), progress)
-        trained = train_one_epoch(self.network, batches, self.optimizer, self.context, self._after_step, title)
+        context = self._context_of(recipe.size_at((epoch - 1) / recipe.epochs))
+        with mixed_styles([self.model.layer1, self.model.layer2], recipe.style_mixing):
+            trained = train_one_epoch(self.network, batches, self.optimizer, context, self._after_step, title)
         validated = self.measure(self.held_out)
         if self.plateau is not None:
             self.plateau.step(validated["validation_loss"])
         return {"epoch": epoch, "rate": rate} | trained | validated
+
+    def _context_of(self, size: int) -> Context:
+        """The context of training on images of this size."""
+        if size == self.context.size:
+            return self.context
+        assigner = BoxAssigner(size, self.context.device) if self.recipe.boxes else None
+        return replace(self.context, size=size, assigner=assigner)
 
     def measure(self, dataset: BrainTumorTestDataset) -> dict[str, float]:
         """Losses and accuracy of the kept network on images as they are, as `history.csv` names them."""

@@ -5,9 +5,15 @@ from itertools import islice
 
 import numpy as np
 
-from trainer.runtime.decision import Calibration, classifier_disagrees, is_unlike_brain_mr, low_margin
+from trainer.runtime.decision import (
+    Calibration,
+    classifier_disagrees,
+    is_unlike_brain_mr,
+    is_unsure_of_unfamiliar,
+    low_margin,
+)
 from trainer.runtime.predictor import Predictor
-from trainer.runtime.records import NO_TUMOR_INDEX, GreyImage, TumorClass, most_likely
+from trainer.runtime.records import NO_TUMOR_INDEX, GreyImage, SlicePrediction, TumorClass, most_likely
 from worker.domain import Analysis, InstanceHeader, ReviewReason, SliceFinding
 from worker.triage import Evidence, prioritise
 
@@ -32,6 +38,13 @@ def _most_suspicious(slices: Sequence[SliceFinding]) -> list[SliceFinding]:
     return sorted(slices, key=lambda finding: -finding.prediction.tumor_probability)[:EVIDENCE_SLICES]
 
 
+def _of_most(
+    slices: Sequence[SliceFinding], holds: Callable[[SlicePrediction, Calibration], bool], calibration: Calibration
+) -> bool:
+    """Whether something holds of more than half of the slices."""
+    return 2 * sum(holds(finding.prediction, calibration) for finding in slices) > len(slices)
+
+
 def combine(slices: Sequence[SliceFinding]) -> tuple[float, ...]:
     """Probabilities of the study, order of `CLASSES`, sum 1: the mean over its most suspicious slices.
 
@@ -52,8 +65,10 @@ def review_reasons(
     calls_tumor = most_likely(probabilities) is not TumorClass.NO_TUMOR
     reasons = []
     speaking = _most_suspicious(slices)
-    if 2 * sum(is_unlike_brain_mr(finding.prediction, calibration) for finding in speaking) > len(speaking):
+    if _of_most(speaking, is_unlike_brain_mr, calibration):
         reasons.append(ReviewReason.UNLIKE_BRAIN_MR)
+    elif _of_most(speaking, is_unsure_of_unfamiliar, calibration):
+        reasons.append(ReviewReason.UNSURE_OF_UNFAMILIAR)
     if any(classifier_disagrees(finding.prediction, calibration) for finding in speaking):
         reasons.append(ReviewReason.CLASSIFIER_DISAGREES)
     if low_margin(probabilities, calibration):

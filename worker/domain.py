@@ -31,12 +31,13 @@ class StudyKind(StrEnum):
 
 
 class ReviewReason(StrEnum):
-    """Why a person should look although no tumour is called. Stable slugs."""
+    """Why a person should look. Stable slugs."""
 
     CLASSIFIER_DISAGREES = "classifier_disagrees"
     LOW_MARGIN = "low_margin"
     TUMOR_WITHOUT_BOX = "tumor_without_box"
     UNLIKE_BRAIN_MR = "unlike_brain_mr"
+    UNSURE_OF_UNFAMILIAR = "unsure_of_unfamiliar"
     PATIENT_ID_CONFLICT = "patient_id_conflict"
 
 

@@ -37,6 +37,11 @@ RULES: tuple[Rule, ...] = (
         Priority.REVIEW,
     ),
     Rule(
+        "an answer on a scan of another kind than the model knows must be surer than others",
+        lambda evidence: ReviewReason.UNSURE_OF_UNFAMILIAR in evidence.review_reasons,
+        Priority.REVIEW,
+    ),
+    Rule(
         "a tumour finding above the operating point",
         lambda evidence: evidence.tumor_probability >= evidence.urgent_threshold,
         Priority.URGENT,

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from trainer.counterfactual import Counterfactuals, Origin, make_counterfactuals
+from trainer.counterfactual import SHARES, Counterfactuals, Origin, make_counterfactuals
 from trainer.dataset import BrainTumorDataset
 from trainer.labels import Split, list_samples
 from trainer.runtime.records import NO_TUMOR_INDEX
@@ -60,6 +60,7 @@ def test_every_kind_is_made(dataset: BrainTumorDataset) -> None:
     assert counts[Origin.ERASED] >= 6
     assert counts[Origin.PASTED] >= 6
     assert counts[Origin.DECOY] >= 1
+    assert counts[Origin.RECONTRASTED] == 12
     assert found.images.shape == (len(found.origins), 1, SIDE, SIDE)
     assert found.images.dtype == torch.uint8
     assert f"{counts[Origin.ERASED]} erased" in found.summary
@@ -72,6 +73,31 @@ def test_an_erased_lesion_leaves_a_tumour_free_slice(dataset: BrainTumorDataset)
             target = found.targets.one(row)
             assert (target.class_index, len(target.xyxy), target.complete) == (NO_TUMOR_INDEX, 0, True)
             assert found.images[row].max() < 170
+
+
+def test_a_recontrasted_lesion_stays_where_it_is_and_looks_otherwise(dataset: BrainTumorDataset) -> None:
+    found = made(dataset)
+    rows = [row for row, origin in enumerate(found.origins) if origin is Origin.RECONTRASTED]
+    tumors = [index for index in range(len(dataset)) if dataset[index][1].class_index != NO_TUMOR_INDEX]
+    turned = 0
+    for row, index in zip(rows, tumors, strict=True):
+        image, target = dataset[index]
+        assert torch.equal(found.targets.one(row).xyxy, target.xyxy)
+        assert found.targets.one(row).class_index == target.class_index
+        x1, y1, x2, y2 = target.xyxy[0].int().tolist()
+        middle = slice((y1 + y2) // 2 - 2, (y1 + y2) // 2 + 2), slice((x1 + x2) // 2 - 2, (x1 + x2) // 2 + 2)
+        before, after = image[0][middle].float().mean(), found.images[row, 0][middle].float().mean()
+        assert 0 < after < before - 30
+        turned += int(after < 100)
+    assert 4 <= turned < 12
+
+
+def test_every_origin_is_drawn_by_its_share(dataset: BrainTumorDataset) -> None:
+    found = made(dataset)
+    assert found.weights.sum() == pytest.approx(1.0)
+    for origin, share in SHARES.items():
+        of_it = torch.tensor([each is origin for each in found.origins])
+        assert found.weights[of_it].sum() == pytest.approx(share)
 
 
 def test_a_pasted_lesion_is_where_its_box_is_and_gives_the_class(dataset: BrainTumorDataset) -> None:

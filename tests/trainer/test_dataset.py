@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -44,13 +45,23 @@ def test_rare_classes_are_drawn_more_often(data: Path) -> None:
     assert weights[[s.tumor_class for s in samples].index(TumorClass.NO_TUMOR)] / weights[0] == pytest.approx(2.0)
 
 
+def test_rare_looks_are_drawn_more_often_too(data: Path) -> None:
+    dataset = BrainTumorDataset(list_samples(data, Split.VAL), 64)
+    dataset.groups = dataset.class_indices * 2 + (np.arange(16) % 4 == 0)
+    weights = dataset.sampling_weights(0.0)
+    rare = dataset.groups % 2 == 1
+    assert weights[rare].min() / weights[~rare].max() == pytest.approx(3**0.5)
+
+
 def test_made_images_share_what_they_are_given(data: Path) -> None:
     dataset = BrainTumorDataset(list_samples(data, Split.VAL), 64)
     two_boxes = Targets.of([Target(0, torch.ones(2, 4), torch.zeros(2, dtype=torch.int64), True)] * 3)
-    dataset.add_made(torch.full((3, 1, 64, 64), 9, dtype=torch.uint8), two_boxes)
+    dataset.add_made(
+        torch.full((3, 1, 64, 64), 9, dtype=torch.uint8), two_boxes, torch.tensor([0.5, 0.25, 0.25]).double()
+    )
     weights = dataset.sampling_weights(0.3)
     assert (len(dataset), len(weights)) == (16, 19)
-    assert weights[16:].tolist() == pytest.approx([0.1] * 3)
+    assert weights[16:].tolist() == pytest.approx([0.15, 0.075, 0.075])
     batch = dataset.batch(torch.tensor([0, 18]))
     assert batch.images[1].unique().tolist() == [9]
     assert batch.targets.are_boxes.sum(1).tolist() == [1, 2]

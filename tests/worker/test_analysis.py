@@ -109,6 +109,18 @@ class TestReasons:
         assert review_reasons(slices, GLIOMA, replace(CALIBRATION, novelty_threshold=0.5)) == reasons
         assert review_reasons(slices, GLIOMA, CALIBRATION) == ()
 
+    @pytest.mark.parametrize(
+        ("novelty", "margin", "is_unsure"),
+        [(0.45, 0.9, True), (0.45, 0.5, False), (0.41, 0.9, False), (0.4, 1.0, False)],
+        ids=["unsure", "sure enough", "nearly familiar", "familiar"],
+    )
+    def test_an_unfamiliar_scan_needs_a_surer_answer(self, novelty: float, margin: float, is_unsure: bool) -> None:
+        likely = finding((0.7, 0.0, 0.3, 0.0), BOX)
+        slices = [SliceFinding(likely.header, replace(likely.prediction, novelty=novelty))] * 2 + [likely]
+        calibration = replace(CALIBRATION, familiar_up_to=0.4, novelty_threshold=0.5, unfamiliar_margin=margin)
+        reasons = review_reasons(slices, likely.prediction.probabilities, calibration)
+        assert (ReviewReason.UNSURE_OF_UNFAMILIAR in reasons) is is_unsure
+
     def test_the_slices_name_different_patients(self) -> None:
         reasons = review_reasons([finding(HEALTHY)], HEALTHY, CALIBRATION, patient_id_conflict=True)
         assert reasons == (ReviewReason.PATIENT_ID_CONFLICT,)

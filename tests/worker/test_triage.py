@@ -6,16 +6,20 @@ from worker.domain import Priority, ReviewReason
 from worker.triage import RULES, Evidence, prioritise
 
 THRESHOLD = 0.6
-ORDINARY_REASONS = [reason for reason in ReviewReason if reason is not ReviewReason.UNLIKE_BRAIN_MR]
+CAPPING_REASONS = [ReviewReason.UNLIKE_BRAIN_MR, ReviewReason.UNSURE_OF_UNFAMILIAR]
+ORDINARY_REASONS = [reason for reason in ReviewReason if reason not in CAPPING_REASONS]
 
 
 def priority(tumor_probability: float, *reasons: ReviewReason) -> Priority:
     return prioritise(Evidence(tumor_probability, THRESHOLD, frozenset(reasons)))
 
 
+@pytest.mark.parametrize("reason", CAPPING_REASONS)
 @pytest.mark.parametrize("tumor_probability", [0.0, 0.59, 0.6, 1.0])
-def test_an_input_unlike_a_brain_mr_is_review_however_sure(tumor_probability: float) -> None:
-    assert priority(tumor_probability, ReviewReason.UNLIKE_BRAIN_MR) is Priority.REVIEW
+def test_an_answer_that_proves_too_little_is_review_however_probable(
+    tumor_probability: float, reason: ReviewReason
+) -> None:
+    assert priority(tumor_probability, reason) is Priority.REVIEW
     assert priority(tumor_probability, *ReviewReason) is Priority.REVIEW
 
 
@@ -40,7 +44,8 @@ def test_nothing_found_is_routine(tumor_probability: float) -> None:
 
 
 def test_each_rule_decides_some_case_that_the_others_leave_to_it() -> None:
-    cases = [(0.9, [ReviewReason.UNLIKE_BRAIN_MR]), (0.9, []), (0.1, [ReviewReason.LOW_MARGIN]), (0.1, [])]
+    capped = [(0.9, [reason]) for reason in CAPPING_REASONS]
+    cases = [*capped, (0.9, []), (0.1, [ReviewReason.LOW_MARGIN]), (0.1, [])]
     assert len(cases) == len(RULES)
     for number, (tumor_probability, reasons) in enumerate(cases):
         evidence = Evidence(tumor_probability, THRESHOLD, frozenset(reasons))

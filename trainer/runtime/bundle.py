@@ -84,6 +84,11 @@ class Manifest:
     files: Mapping[str, str]
     recipe: Mapping[str, object]
 
+    @property
+    def cut_to_head(self) -> bool:
+        """Whether the model was trained on images cut to the head, and is to be shown such."""
+        return self.recipe.get("cut_to_head", False) is True
+
 
 def file_sha256(path: Path) -> str:
     """Hex digest of a file's bytes."""
@@ -268,6 +273,7 @@ class ModelBundle:
         has_int8: whether it holds a graph for the `openvino-int8` engine.
         calibration_sha256: of calibration.json.
         subspace: where the features of its training images lie; `None` where that was never fitted.
+        cut_to_head: whether it is shown images cut to the head.
     """
 
     folder: Path
@@ -280,6 +286,7 @@ class ModelBundle:
     has_int8: bool = False
     calibration_sha256: str = ""
     subspace: TrainingSubspace | None = None
+    cut_to_head: bool = False
 
     @classmethod
     def load(cls, folder: Path) -> Self:
@@ -309,4 +316,5 @@ class ModelBundle:
             _names_int8(manifest.files),
             manifest.files[CALIBRATION],
             _read_subspace(folder) if NOVELTY in manifest.files else None,
+            manifest.cut_to_head,
         )

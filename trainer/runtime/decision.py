@@ -39,7 +39,9 @@ _HIGHEST_THRESHOLDS = {
     "box_threshold": NO_BOXES,
     "urgent_threshold": 1.0,
     "low_margin": 1.0,
+    "unfamiliar_margin": 1.0,
     "disagreement": 1.0,
+    "familiar_up_to": NEVER_NOVEL,
     "novelty_threshold": NEVER_NOVEL,
 }
 
@@ -61,7 +63,10 @@ class Calibration:
         box_threshold: boxes scored at or above are drawn; 0 to `NO_BOXES`. The three below are within 0 and 1.
         urgent_threshold: P(tumour) from which a slice is urgent: the triage operating point.
         low_margin: a smaller lead of the first over the second probability asks for review.
+        unfamiliar_margin: the lead that tumour or no tumour needs over the other on an image just below
+            `novelty_threshold`; between, it grows with the distance from `familiar_up_to` on.
         disagreement: probability the classifier must give another answer to count as a disagreement.
+        familiar_up_to: distance to the training images up to which an image is one of their kind.
         novelty_threshold: distance to the training images from which an image is no brain MR as the model knows it.
     """
 
@@ -74,7 +79,9 @@ class Calibration:
     box_threshold: float = 0.3
     urgent_threshold: float = 0.5
     low_margin: float = 0.2
+    unfamiliar_margin: float = 0.0
     disagreement: float = 0.7
+    familiar_up_to: float = NEVER_NOVEL
     novelty_threshold: float = NEVER_NOVEL
 
     def __post_init__(self) -> None:
@@ -144,11 +151,24 @@ def weigh(class_logits: FloatArray, detections: Detections, class_temperature: f
     )
 
 
-def fuse(evidence: Evidence, calibration: Calibration) -> _Float64Array:
-    """Probabilities `(4,)`, order of `CLASSES`: tumour or not from the weighed log-odds, the kind from a softmax."""
+def familiarity(novelty: float, calibration: Calibration) -> float:
+    """1 for an image of the training images' kind, 0 from `novelty_threshold` on, in between in proportion."""
+    if novelty <= calibration.familiar_up_to:
+        return 1.0
+    if novelty >= calibration.novelty_threshold:
+        return 0.0
+    return (calibration.novelty_threshold - novelty) / (calibration.novelty_threshold - calibration.familiar_up_to)
+
+
+def fuse(evidence: Evidence, calibration: Calibration, novelty: float = 0.0) -> _Float64Array:
+    """Probabilities `(4,)`, order of `CLASSES`: tumour or not from the weighed log-odds, the kind from a softmax.
+
+    In "tumour or not" the classifier counts as far as the image is familiar: it is the opinion that does not carry over
+    to other scanners.
+    """
     tumor = sigmoid(
         calibration.box_weight * evidence.box
-        + calibration.classifier_weight * evidence.classifier
+        + calibration.classifier_weight * familiarity(novelty, calibration) * evidence.classifier
         + calibration.tumor_bias
     )
     kinds = _softmax(
@@ -184,7 +204,10 @@ def decide(
         if score >= calibration.box_threshold
     )
     return SlicePrediction(
-        tuple(fuse(evidence, calibration).tolist()), tuple(evidence.classifier_probabilities.tolist()), boxes, novelty
+        tuple(fuse(evidence, calibration, novelty).tolist()),
+        tuple(evidence.classifier_probabilities.tolist()),
+        boxes,
+        novelty,
     )
 
 
@@ -196,6 +219,16 @@ def is_urgent(prediction: SlicePrediction, calibration: Calibration) -> bool:
 def is_unlike_brain_mr(prediction: SlicePrediction, calibration: Calibration) -> bool:
     """Whether the image is so unlike the training images that the answer says nothing."""
     return prediction.novelty >= calibration.novelty_threshold
+
+
+def is_unsure_of_unfamiliar(prediction: SlicePrediction, calibration: Calibration) -> bool:
+    """Whether tumour or no tumour leads by too little for an image that is unlike the training images.
+
+    The same probability means less there: it was calibrated on images like them.
+    """
+    known = familiarity(prediction.novelty, calibration)
+    lead = abs(2 * prediction.tumor_probability - 1)
+    return known < 1 and lead < (1 - known) * calibration.unfamiliar_margin
 
 
 def low_margin(probabilities: Sequence[float], calibration: Calibration) -> bool:

@@ -17,7 +17,7 @@ from trainer.runtime.bundle import ModelBundle
 from trainer.runtime.decision import EVIDENCE_FLOOR, decide
 from trainer.runtime.engine import Backend, Engine
 from trainer.runtime.flip import average_with_mirrored
-from trainer.runtime.preprocess import letterbox, to_batch
+from trainer.runtime.preprocess import Letterbox, letterbox, to_batch
 from trainer.runtime.records import Detections, FloatArray, GreyImage, NetworkOutput, SlicePrediction
 
 BATCH_SIZE = 8
@@ -92,7 +92,7 @@ class Predictor:
     def features(self, images: Sequence[GreyImage]) -> FloatArray:
         """Pooled features `(n, 2048)` of one batch of images, as `predict` takes them."""
         self._check(images)
-        return self._run(to_batch([letterbox(image, self.bundle.input_size)[0] for image in images])).features
+        return self._run(to_batch([square for square, _ in self._fit(images)])).features
 
     @staticmethod
     def _check(images: Sequence[GreyImage]) -> None:
@@ -102,13 +102,16 @@ class Predictor:
 
     def _read_batch(self, images: Sequence[GreyImage]) -> Iterator[Reading]:
         self._check(images)
-        fitted = [letterbox(image, self.bundle.input_size) for image in images]
+        fitted = self._fit(images)
         output = self._run(to_batch([square for square, _ in fitted]))
         subspace = self.bundle.subspace
         novelties = np.zeros(len(fitted)) if subspace is None else subspace.distances(output.features)
         for index, (_, box) in enumerate(fitted):
             detections = decode(output, index, box, EVIDENCE_FLOOR)
             yield Reading(output.class_logits[index], detections, float(novelties[index]))
+
+    def _fit(self, images: Sequence[GreyImage]) -> list[tuple[GreyImage, Letterbox]]:
+        return [letterbox(image, self.bundle.input_size, self.bundle.cut_to_head) for image in images]
 
     def _run(self, batch: FloatArray) -> NetworkOutput:
         output = self._engine.run(batch)

@@ -1,0 +1,84 @@
+"""Stress sets made from images at hand: the same heads as other sequences, scanners and hospitals would show them.
+
+They steer choices, so that the scans of other hospitals stay a check. Images that a set is made from must be none the
+network was trained on.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from trainer.augment import inverted, match_histograms, random_bias_field, random_contrast, strip_skulls
+from trainer.counterfactual import Origin, make_counterfactuals
+from trainer.dataset import BrainTumorTestDataset
+from trainer.labels import Sample
+from trainer.runtime.records import GreyImage
+from trainer.targets import Targets
+
+SIDE = 256
+"""Pixels."""
+SEED = 20265
+
+
+@dataclass(frozen=True)
+class ShiftedSet:
+    """Images and what they show.
+
+    Attributes:
+        images: `n` of `(s, s)` uint8.
+        class_indices: `(n,)` index into `CLASSES`.
+    """
+
+    images: list[GreyImage]
+    class_indices: npt.NDArray[np.int64]
+
+
+def _matched_anyhow(images: Tensor) -> Tensor:
+    return match_histograms(images, images[torch.randperm(len(images))])
+
+
+LOOKS: Mapping[str, Callable[[Tensor, Targets], Tensor]] = {
+    "as they are": lambda images, _: images,
+    "inverted": lambda images, _: inverted(images),
+    "skull-stripped": strip_skulls,
+    "brightness of another": lambda images, _: _matched_anyhow(images),
+    "contrast of no sequence": lambda images, _: random_contrast(images),
+    "uneven coil": lambda images, _: random_bias_field(images).clamp(0, 1),
+}
+
+
+def _set_of(images: Tensor, classes: Tensor) -> ShiftedSet:
+    """Of images `(n, 1, s, s)` float in 0..1 and their classes `(n,)`."""
+    pixels = (images[:, 0] * 255).round().to(torch.uint8).numpy()
+    return ShiftedSet(list(pixels), classes.numpy().astype(np.int64))
+
+
+def shifted_sets(samples: Sequence[Sample], cut_to_head: bool) -> dict[str, ShiftedSet]:
+    """The images in every look of `LOOKS`, and last "lesions moved": every lesion erased that can be, others pasted.
+
+    The last set has about as many tumours as slices without, of the same sequences: without looking for lesions no
+    better than chance can be had there.
+
+    Args:
+        samples: the images' records.
+        cut_to_head: whether the images are cut to the head, which the network does anyway.
+
+    Raises:
+        DatasetError: an image cannot be read.
+    """
+    dataset = BrainTumorTestDataset(samples, SIDE, cut_to_head)
+    images = dataset.images.float() / 255
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(SEED)
+        sets = {
+            name: _set_of(look(images, dataset.targets), dataset.targets.class_indices) for name, look in LOOKS.items()
+        }
+    made = make_counterfactuals(dataset, SEED)
+    if made is not None:
+        moved = torch.tensor([origin in (Origin.ERASED, Origin.PASTED) for origin in made.origins])
+        sets["lesions moved"] = _set_of(made.images[moved].float() / 255, made.targets.class_indices[moved])
+    return sets
