@@ -21,8 +21,8 @@ _REASONS: Final = {
     "low_margin": "The two most likely classes are too close together to call.",
     "tumor_without_box": "The whole image looks like a tumour, but no lesion could be marked in it.",
     "unlike_brain_mr": "The input does not look like the brain MR images this model was trained on.",
-    "unsure_of_unfamiliar": "The scan differs from those this model was trained on, and for such a scan the answer is not "
-    "sure enough.",
+    "unsure_of_unfamiliar": "The scan differs from those this model was trained on, and the answer is not sure enough "
+    "for such a scan.",
     "patient_id_conflict": "Images of one study name different patients.",
 }
 

@@ -57,7 +57,7 @@ class Augmentation:
     scale_range: tuple[float, float] = (0.8, 1.2)
     max_shift: float = 0.08
     brightness: bool = True
-    looks: bool = False
+    looks: bool = True
 
 
 def _uniform(count: int, low: float, high: float, device: torch.device) -> Tensor:

@@ -1,6 +1,6 @@
 """`python -m trainer.calibrate`: fit how evidence becomes probabilities, and the thresholds, on the held-out images.
 
-The held-out images were neither trained on nor are they Val, so the figures on Val stay honest. No torch.
+The held-out images were neither trained on nor are they Val, so the figures on Val stay honest.
 """
 
 import csv
@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from rich.progress import track
 
 from trainer.arguments import parse_model_change
 from trainer.fusion import HeldOutEvidence, fit_kind, fit_temperature, fit_tumor
@@ -25,11 +26,19 @@ from trainer.runtime.bundle import (
     write_calibration,
     write_manifest,
 )
-from trainer.runtime.decision import NO_BOXES, Calibration
+from trainer.runtime.decision import NEVER_NOVEL, NO_BOXES, Calibration, decide, familiarity
 from trainer.runtime.engine import EngineError
-from trainer.runtime.predictor import EngineName, load_predictor
+from trainer.runtime.predictor import EngineName, Predictor, load_predictor
 from trainer.runtime.records import NO_TUMOR_INDEX
-from trainer.thresholds import best_box_threshold, disagreement_threshold, margin_threshold, operating_point
+from trainer.shifted_sets import ShiftedSet, shifted_sets
+from trainer.terminal import PROGRESS
+from trainer.thresholds import (
+    best_box_threshold,
+    disagreement_threshold,
+    margin_threshold,
+    operating_point,
+    unfamiliar_margin,
+)
 
 logger = logging.getLogger("trainer.calibrate")
 
@@ -90,6 +99,19 @@ def fit_calibration(reads: Sequence[ReadSample], boxes: bool) -> Calibration:
     return _with_thresholds(calibration, reads, tumor)
 
 
+def fit_unfamiliar_margin(calibration: Calibration, sets: Sequence[ShiftedSet], predictor: Predictor) -> float:
+    """How sure the answer on an unfamiliar image must be, by the held-out images as other scanners would show them."""
+    leads, familiarities, wrong, tumor = [], [], [], []
+    for each in track(sets, "reading them as others would show them", console=PROGRESS, transient=True):
+        for reading, class_index in zip(predictor.detect(each.images), each.class_indices.tolist(), strict=True):
+            given = decide(reading.class_logits, reading.detections, calibration, reading.novelty)
+            leads.append(abs(2 * given.tumor_probability - 1))
+            familiarities.append(familiarity(reading.novelty, calibration))
+            tumor.append(class_index != NO_TUMOR_INDEX)
+            wrong.append((given.tumor_probability > 0.5) != tumor[-1])
+    return unfamiliar_margin(np.array(leads), np.array(familiarities), np.array(wrong), np.array(tumor))
+
+
 def _with_thresholds(calibration: Calibration, reads: Sequence[ReadSample], tumor: np.ndarray) -> Calibration:
     predictions = answers(reads, calibration)
     probabilities = np.array([prediction.probabilities for prediction in predictions])
@@ -114,7 +136,12 @@ def calibrate_folder(folder: Path, data: Path) -> Calibration:
     samples = listed_samples(data, folder / HELD_OUT_FILES)
     reads, _ = read_samples(predictor, samples, "reading the held-out images")
     calibration = fit_calibration(reads, boxes=bool(manifest.recipe.get("boxes", True)))
-    calibration = replace(calibration, novelty_threshold=read_calibration(folder).novelty_threshold)
+    former = read_calibration(folder)
+    calibration = replace(calibration, novelty_threshold=former.novelty_threshold)
+    if calibration.box_weight and calibration.novelty_threshold < NEVER_NOVEL:  # else the classifier has to speak
+        calibration = replace(calibration, familiar_up_to=former.familiar_up_to)
+        sets = list(shifted_sets(samples, manifest.cut_to_head).values())
+        calibration = replace(calibration, unfamiliar_margin=fit_unfamiliar_margin(calibration, sets, predictor))
     write_calibration(folder, calibration)
     write_manifest(folder, manifest.version, manifest.input_size, manifest.flip_tta, manifest.recipe)
     return calibration

@@ -19,7 +19,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from trainer.calibrate import CalibrationError, calibrate_folder
+from trainer.calibrate import CalibrationError
 from trainer.fit_novelty import fit_novelty_of_folder
 from trainer.labels import DatasetError
 from trainer.loop import TrainingError
@@ -141,7 +141,6 @@ def fill_folder(folder: Path, run: Run, version: str, flip_tta: bool, data: Path
     write_int8_graph(folder, run.input_size, run.recipe.get("cut_to_head") is True, data)
     bundle.write_calibration(folder, Calibration())  # a neutral one, so that the folder can be loaded and measured
     bundle.write_manifest(folder, version, run.input_size, flip_tta, run.recipe)
-    calibrate_folder(folder, data)
     fit_novelty_of_folder(folder, data)
     return bundle.read_calibration(folder)
 

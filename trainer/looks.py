@@ -1,4 +1,4 @@
-"""What an image looks like apart from what it shows: its brightness distribution, which differs from sequence to sequence."""
+"""What an image looks like apart from what it shows: how bright its pixels are, which differs between sequences."""
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +14,7 @@ SEED = 1
 
 
 def brightness_distribution(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
-    """Brightness that a tenth, two tenths … of the pixels that are no air stay below, `(9,)` in units of the bright end.
+    """Brightness that a tenth, two tenths … of the head's pixels stay below, `(9,)` in units of the bright end.
 
     Args:
         image: `(h, w)`.

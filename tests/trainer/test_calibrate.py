@@ -14,7 +14,14 @@ from trainer.readings import ReadSample, answers
 from trainer.runtime.bundle import ModelBundle, read_manifest, write_calibration, write_manifest
 from trainer.runtime.decision import NO_BOXES, Calibration
 from trainer.runtime.records import CLASSES, LESION_CLASSES, SlicePrediction, TumorClass
-from trainer.thresholds import best_box_threshold, disagreement_threshold, margin_threshold, operating_point
+from trainer.thresholds import (
+    MARGIN_OF_UNFAMILIAR_RANGE,
+    best_box_threshold,
+    disagreement_threshold,
+    margin_threshold,
+    operating_point,
+    unfamiliar_margin,
+)
 
 from .readings_made_by_hand import line, read
 
@@ -142,6 +149,31 @@ class TestThresholds:
     def test_a_lesion_is_found_once(self) -> None:
         twice = read(TumorClass.GLIOMA, (line(0, *HERE),), ((0.5, 0, HERE), (0.4, 0, (10.0, 10.0, 30.0, 29.0))))
         assert best_box_threshold([twice]) > 0.4
+
+
+class TestMarginOfUnfamiliar:
+    """100 tumours and 100 others; some answers wrong, with a lead of 0.3 at half familiarity."""
+
+    def margin(self, wrong: np.ndarray, leads: float | np.ndarray = 0.3, familiarity: float = 0.5) -> float:
+        count = len(wrong)
+        tumor = np.arange(count) < count // 2
+        return unfamiliar_margin(np.broadcast_to(leads, count), np.full(count, familiarity), wrong, tumor)
+
+    def test_wrong_answers_go_to_a_person(self) -> None:
+        assert self.margin(np.arange(200) % 20 == 0) == pytest.approx(0.6, abs=1e-3)
+
+    def test_a_few_may_stay(self) -> None:
+        assert self.margin(np.isin(np.arange(200), [3, 4, 150, 151])) == MARGIN_OF_UNFAMILIAR_RANGE[0]
+
+    def test_missed_tumours_and_false_alarms_are_counted_apart(self) -> None:
+        assert self.margin(np.arange(200) >= 195) == pytest.approx(0.6, abs=1e-3)
+        assert self.margin(np.arange(200) < 5) == pytest.approx(0.6, abs=1e-3)
+
+    def test_it_is_bounded(self) -> None:
+        assert self.margin(np.ones(200, np.bool_), leads=0.9) == MARGIN_OF_UNFAMILIAR_RANGE[1]
+
+    def test_familiar_images_take_no_part(self) -> None:
+        assert self.margin(np.ones(200, np.bool_), familiarity=1.0) == MARGIN_OF_UNFAMILIAR_RANGE[0]
 
 
 class TestFolder:

@@ -13,6 +13,8 @@ from trainer.runtime.decision import (
     Calibration,
     classifier_disagrees,
     decide,
+    familiarity,
+    is_unsure_of_unfamiliar,
     is_urgent,
     low_margin,
 )
@@ -103,6 +105,48 @@ class TestBoxesLead:
         assert not blind.draws_boxes
         assert answer.boxes == ()
         assert answer.label is TumorClass.GLIOMA
+
+
+class TestFamiliarity:
+    """The classifier counts less the more unlike the training images a scan is."""
+
+    calibration = replace(CALIBRATION, familiar_up_to=0.4, novelty_threshold=0.6)
+
+    @pytest.mark.parametrize(
+        ("novelty", "expected"), [(0.0, 1), (0.4, 1), (0.45, 0.75), (0.55, 0.25), (0.6, 0), (1.5, 0)]
+    )
+    def test_it_falls_from_one_to_nothing(self, novelty: float, expected: float) -> None:
+        assert familiarity(novelty, self.calibration) == pytest.approx(expected)
+
+    @pytest.mark.parametrize("novelty", [0.0, 0.5, 1.9])
+    def test_a_model_that_does_not_know_finds_everything_familiar(self, novelty: float) -> None:
+        assert familiarity(novelty, CALIBRATION) == 1
+
+    def test_at_the_threshold_only_the_boxes_speak(self) -> None:
+        for label in CLASSES:
+            answer = decide(says(label), detections((0.4, 0)), self.calibration, 0.6)
+            alone = decide(says(label), detections((0.4, 0)), replace(self.calibration, classifier_weight=0.0))
+            assert answer.tumor_probability == pytest.approx(alone.tumor_probability)
+
+    def test_in_between_it_counts_in_proportion(self) -> None:
+        chances = [
+            decide(says(TumorClass.NO_TUMOR), detections((0.4, 0)), self.calibration, novelty).tumor_probability
+            for novelty in (0.4, 0.45, 0.5, 0.55, 0.6)
+        ]
+        odds = np.diff([math.log(chance / (1 - chance)) for chance in chances])
+        assert odds[0] > 0
+        assert odds == pytest.approx([odds[0]] * 4)
+
+    @pytest.mark.parametrize(
+        ("tumor_probability", "novelty", "unsure"),
+        [(0.9, 0.4, False), (0.55, 0.4, False), (0.9, 0.59, True), (0.1, 0.59, True), (0.99, 0.59, False)],
+    )
+    def test_an_unfamiliar_scan_needs_a_surer_answer(
+        self, tumor_probability: float, novelty: float, *, unsure: bool
+    ) -> None:
+        given_answer = SlicePrediction((tumor_probability, 0, 1 - tumor_probability, 0), (0.25,) * 4, (), novelty)
+        assert is_unsure_of_unfamiliar(given_answer, replace(self.calibration, unfamiliar_margin=0.9)) is unsure
+        assert not is_unsure_of_unfamiliar(given_answer, self.calibration)
 
 
 class TestReview:
