@@ -8,15 +8,25 @@ import logging
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 from rich.progress import track
+from scipy.special import logit
 
 from trainer.arguments import parse_model_change
-from trainer.fusion import HeldOutEvidence, fit_kind, fit_temperature, fit_tumor
+from trainer.fusion import (
+    KindEvidence,
+    TumorEvidence,
+    boxes_tell_tumors_apart,
+    fit_kind,
+    fit_temperature,
+    fit_tumor,
+)
 from trainer.labels import DatasetError, Sample, Split, list_samples
-from trainer.readings import ReadSample, answers, read_samples
+from trainer.readings import LabelledReading, ReadSample, answers, read_samples
 from trainer.runtime.bundle import (
     HELD_OUT_FILES,
     ModelFolderError,
@@ -30,14 +40,14 @@ from trainer.runtime.decision import NEVER_NOVEL, NO_BOXES, Calibration, decide,
 from trainer.runtime.engine import EngineError
 from trainer.runtime.predictor import EngineName, Predictor, load_predictor
 from trainer.runtime.records import NO_TUMOR_INDEX
-from trainer.shifted_sets import ShiftedSet, shifted_sets
+from trainer.shifted_sets import shifted_sets
 from trainer.terminal import PROGRESS
 from trainer.thresholds import (
     best_box_threshold,
     disagreement_threshold,
     margin_threshold,
     operating_point,
-    unfamiliar_margin,
+    unfamiliar_log_odds,
 )
 
 logger = logging.getLogger("trainer.calibrate")
@@ -66,29 +76,42 @@ def listed_samples(data: Path, file_list: Path) -> list[Sample]:
     return samples
 
 
-def fit_calibration(reads: Sequence[ReadSample], boxes: bool) -> Calibration:
+def fit_calibration(
+    reads: Sequence[ReadSample],
+    boxes: bool,
+    shifted: Sequence[Sequence[LabelledReading]] = (),
+    base: Calibration | None = None,
+) -> Calibration:
     """Fit everything, step by step: temperature, tumour or not, kind, then the thresholds on the finished answers.
 
     Args:
         reads: the held-out images as the network reads them.
         boxes: whether the model was trained to box lesions.
+        shifted: the same images as other scanners would show them, set by set (`trainer.shifted_sets`); together they
+            count as much in "tumour or not" as the images themselves.
+        base: has the novelty thresholds; without, every image is familiar.
 
     Raises:
         CalibrationError: the images are all tumours, or all without.
     """
-    class_indices = np.array([read.sample.class_index for read in reads], np.int64)
+    plain = [LabelledReading(read.reading, read.sample.class_index) for read in reads]
+    class_indices = np.array([each.class_index for each in plain], np.int64)
     tumor = class_indices != NO_TUMOR_INDEX
     if not tumor.any() or tumor.all():
         raise CalibrationError(
             f"{len(reads)} held-out images with {int(tumor.sum())} tumours allow no calibration: "
             "train with a larger held-out share."
         )
-    temperature = fit_temperature(np.stack([read.reading.class_logits for read in reads]), class_indices)
-    evidence = HeldOutEvidence.of(reads, temperature)
-    box_weight, classifier_weight, bias = fit_tumor(evidence, tumor, boxes)
-    kind_box_weight, kind_classifier_weight = fit_kind(evidence, class_indices, boxes)
-    calibration = Calibration(
-        class_temperature=temperature,
+    temperature = fit_temperature(np.stack([each.reading.class_logits for each in plain]), class_indices)
+    calibration = replace(base or Calibration(), class_temperature=temperature)
+    alone = TumorEvidence.of(plain, np.full(len(plain), 1 / len(plain)), calibration, boxes=boxes)
+    boxes_lead = boxes and boxes_tell_tumors_apart(alone)
+    sets = [plain, *shifted]
+    evidence = TumorEvidence.of(list(chain(*sets)), _weights_of(sets), calibration, boxes=boxes_lead)
+    box_weight, classifier_weight, bias = fit_tumor(evidence, boxes=boxes_lead)
+    kind_box_weight, kind_classifier_weight = fit_kind(KindEvidence.of(plain, calibration), boxes=boxes)
+    calibration = replace(
+        calibration,
         box_weight=box_weight,
         classifier_weight=classifier_weight,
         tumor_bias=bias,
@@ -96,20 +119,44 @@ def fit_calibration(reads: Sequence[ReadSample], boxes: bool) -> Calibration:
         kind_classifier_weight=kind_classifier_weight,
         box_threshold=best_box_threshold(reads) if boxes else NO_BOXES,
     )
-    return _with_thresholds(calibration, reads, tumor)
+    calibration = _with_thresholds(calibration, reads, tumor)
+    return replace(calibration, unfamiliar_log_odds=_fit_unfamiliar(calibration, list(chain(*shifted))))
 
 
-def fit_unfamiliar_margin(calibration: Calibration, sets: Sequence[ShiftedSet], predictor: Predictor) -> float:
-    """How sure the answer on an unfamiliar image must be, by the held-out images as other scanners would show them."""
-    leads, familiarities, wrong, tumor = [], [], [], []
-    for each in track(sets, "reading them as others would show them", console=PROGRESS, transient=True):
-        for reading, class_index in zip(predictor.detect(each.images), each.class_indices.tolist(), strict=True):
-            given = decide(reading.class_logits, reading.detections, calibration, reading.novelty)
-            leads.append(abs(2 * given.tumor_probability - 1))
-            familiarities.append(familiarity(reading.novelty, calibration))
-            tumor.append(class_index != NO_TUMOR_INDEX)
-            wrong.append((given.tumor_probability > 0.5) != tumor[-1])
-    return unfamiliar_margin(np.array(leads), np.array(familiarities), np.array(wrong), np.array(tumor))
+def _weights_of(sets: Sequence[Sequence[LabelledReading]]) -> npt.NDArray[np.float64]:
+    """What each image of the sets counts: those of the first half of all, each other set an equal part of the rest."""
+    shares = [0.5, *([0.5 / (len(sets) - 1)] * (len(sets) - 1))] if len(sets) > 1 else [1.0]
+    return np.concatenate([np.full(len(each), share / len(each)) for each, share in zip(sets, shares, strict=True)])
+
+
+def _fit_unfamiliar(calibration: Calibration, shifted: Sequence[LabelledReading]) -> float:
+    if not shifted:
+        return 0.0
+    chances = [
+        decide(each.reading.class_logits, each.reading.detections, calibration, each.reading.novelty).tumor_probability
+        for each in shifted
+    ]
+    return unfamiliar_log_odds(
+        logit(np.clip(chances, 1e-9, 1 - 1e-9)),
+        np.array([familiarity(each.reading.novelty, calibration) for each in shifted]),
+        np.array([each.is_tumor for each in shifted]),
+    )
+
+
+def read_shifted(predictor: Predictor, samples: Sequence[Sample], cut_to_head: bool) -> list[list[LabelledReading]]:
+    """What the network says about images as other scanners would show them, set by set.
+
+    Raises:
+        DatasetError: an image cannot be read.
+    """
+    sets = shifted_sets(samples, cut_to_head).values()
+    return [
+        [
+            LabelledReading(reading, class_index)
+            for reading, class_index in zip(predictor.detect(each.images), each.class_indices.tolist(), strict=True)
+        ]
+        for each in track(sets, "reading them as others would show them", console=PROGRESS, transient=True)
+    ]
 
 
 def _with_thresholds(calibration: Calibration, reads: Sequence[ReadSample], tumor: np.ndarray) -> Calibration:
@@ -135,13 +182,11 @@ def calibrate_folder(folder: Path, data: Path) -> Calibration:
     predictor = load_predictor(folder, EngineName.OPENVINO)
     samples = listed_samples(data, folder / HELD_OUT_FILES)
     reads, _ = read_samples(predictor, samples, "reading the held-out images")
-    calibration = fit_calibration(reads, boxes=bool(manifest.recipe.get("boxes", True)))
-    former = read_calibration(folder)
-    calibration = replace(calibration, novelty_threshold=former.novelty_threshold)
-    if calibration.box_weight and calibration.novelty_threshold < NEVER_NOVEL:  # else the classifier has to speak
-        calibration = replace(calibration, familiar_up_to=former.familiar_up_to)
-        sets = list(shifted_sets(samples, manifest.cut_to_head).values())
-        calibration = replace(calibration, unfamiliar_margin=fit_unfamiliar_margin(calibration, sets, predictor))
+    former, boxes = read_calibration(folder), bool(manifest.recipe.get("boxes", True))
+    base = Calibration(familiar_up_to=former.familiar_up_to, novelty_threshold=former.novelty_threshold)
+    knows_its_kind = base.novelty_threshold < NEVER_NOVEL
+    shifted = read_shifted(predictor, samples, manifest.cut_to_head) if boxes and knows_its_kind else []
+    calibration = fit_calibration(reads, boxes, shifted, base)
     write_calibration(folder, calibration)
     write_manifest(folder, manifest.version, manifest.input_size, manifest.flip_tta, manifest.recipe)
     return calibration

@@ -54,6 +54,7 @@ class Protocol:
     size: int
     epochs: int
     folds: int
+    folds_answered: int
     seed: int
     images: int
     repeats_left_out: int
@@ -161,7 +162,7 @@ def cross_validate(arguments: argparse.Namespace) -> CrossValidation:
         answered.append(answer_fold(run, fold, pictures))
     _, group_sizes = np.unique(pictures.groups[rows], return_counts=True)
     protocol = Protocol(
-        recipe.name, recipe.size, recipe.epochs, len(folds), arguments.seed,
+        recipe.name, recipe.size, recipe.epochs, len(folds), len(answered), arguments.seed,
         len(rows), len(samples) - len(rows), len(group_sizes), int(group_sizes.max()),
     )  # fmt: skip
     pooled = [each for fold in answered for each in fold]
@@ -203,7 +204,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(json.dumps(found.as_json(), allow_nan=False))  # noqa: T201  the command line's own answer
     else:
         columns = {"all folds": found.all_folds} | {f"fold {n}": fold for n, fold in enumerate(found.folds, start=1)}
-        print_figures(f"{parsed.folds} folds of whole look-alike groups", columns)
+        print_figures(f"{found.protocol.folds_answered} of {parsed.folds} folds of whole look-alike groups", columns)
     logger.info("written to %s", parsed.out)
     return 0
 

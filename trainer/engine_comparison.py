@@ -28,6 +28,7 @@ class ComparedEngine:
         map: as `map50`, mean over IoU 0.5 to 0.95.
         same_labels: share of images with the reference's label, 0..1.
         probability_difference: the largest of any probability.
+        novelty_difference: the largest of any distance to the training images.
         images_per_second: median, in batches.
         speed_ratio: of that to the reference, median over rounds.
         single_speed_ratio: the same image by image.
@@ -41,6 +42,7 @@ class ComparedEngine:
     map: float | None
     same_labels: float
     probability_difference: float
+    novelty_difference: float
     images_per_second: float
     speed_ratio: float
     single_speed_ratio: float
@@ -97,8 +99,8 @@ def measured_files(files: Mapping[str, str]) -> dict[str, str]:
 
 
 HEADINGS = (
-    "engine", "accuracy", "mAP50", "mAP50 tumour", "mAP50-95", "same label", "largest diff.", "images/s", "ratio",
-    "ratio one by one",
+    "engine", "accuracy", "mAP50", "mAP50 tumour", "mAP50-95", "same label", "largest diff.", "novelty diff.",
+    "images/s", "ratio", "ratio one by one",
 )  # fmt: skip
 
 
@@ -108,4 +110,4 @@ def table_rows(engines: Sequence[ComparedEngine]) -> Iterator[list[str]]:
         figures = (row.accuracy, row.map50, row.map50_tumour, row.map, row.same_labels)
         cells = ["–" if figure is None else f"{figure:.4f}" for figure in figures]
         speed = [f"{row.images_per_second:.1f}", f"{row.speed_ratio:.2f}", f"{row.single_speed_ratio:.2f}"]
-        yield [row.engine, *cells, f"{row.probability_difference:.1e}", *speed]
+        yield [row.engine, *cells, f"{row.probability_difference:.1e}", f"{row.novelty_difference:.1e}", *speed]

@@ -10,8 +10,8 @@ import numpy.typing as npt
 from scipy.optimize import minimize, minimize_scalar
 from scipy.special import log_softmax
 
-from trainer.readings import ReadSample
-from trainer.runtime.decision import weigh
+from trainer.readings import LabelledReading
+from trainer.runtime.decision import Calibration, familiarity, weigh
 from trainer.runtime.records import CLASSES, LESION_CLASSES
 
 logger = logging.getLogger(__name__)
@@ -20,31 +20,73 @@ Float64Array = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
 TEMPERATURE_RANGE = (0.25, 4.0)
-BOX_LEAD = 1.0
+BOX_LEAD = 3.0
 """How many times the classifier's weight the boxes have at least, in "tumour or not". The classifier alone is the worse
 guide wherever images are not like the training data (docs/data.md)."""
 SMALLEST_BOX_GAP = 0.5
 """Log-odds by which tumours must stand out in the boxes for these to take part at all (trials and broken runs)."""
+SMALLEST_CLASSIFIER_GAP = 0.05
+"""Likewise in the classifier, as far as it is trusted."""
 
 
 @dataclass(frozen=True)
-class HeldOutEvidence:
-    """`trainer.runtime.decision.Evidence` of `n` images as arrays: `(n,)`, `(n,)`, `(n, 3)`, `(n, 3)`."""
+class TumorEvidence:
+    """What speaks for a tumour in `n` images, and the truth.
+
+    Attributes:
+        box: `(n,)` as `trainer.runtime.decision.Evidence.box`.
+        classifier: `(n,)` likewise, as far as the image is familiar.
+        tumor: `(n,)` bool.
+        weights: `(n,)` what each image counts, sum 1.
+    """
 
     box: Float64Array
     classifier: Float64Array
-    box_kinds: Float64Array
-    classifier_kinds: Float64Array
+    tumor: npt.NDArray[np.bool_]
+    weights: Float64Array
 
     @classmethod
-    def of(cls, reads: Sequence[ReadSample], class_temperature: float) -> Self:
-        """Weigh every image's reading."""
-        found = [weigh(read.reading.class_logits, read.reading.detections, class_temperature) for read in reads]
+    def of(cls, images: Sequence[LabelledReading], weights: Float64Array, base: Calibration, *, boxes: bool) -> Self:
+        """Weigh every reading, by the temperature and the novelty thresholds of `base`."""
+        found = [weigh(each.reading.class_logits, each.reading.detections, base.class_temperature) for each in images]
+        trust = [familiarity(each.reading.novelty, base) if boxes else 1.0 for each in images]
         return cls(
             np.array([evidence.box for evidence in found]),
-            np.array([evidence.classifier for evidence in found]),
+            np.array([evidence.classifier for evidence in found]) * np.array(trust),
+            np.array([each.is_tumor for each in images]),
+            weights,
+        )
+
+    def gap(self, values: Float64Array) -> float:
+        """How much more of `values` `(n,)` tumours have than the rest, on average."""
+        means = [np.average(values[rows], weights=self.weights[rows]) for rows in (self.tumor, ~self.tumor)]
+        return float(means[0] - means[1])
+
+
+@dataclass(frozen=True)
+class KindEvidence:
+    """What speaks for each of `LESION_CLASSES` in `n` tumours: of the boxes and the classifier `(n, 3)`; the truth too.
+
+    Attributes:
+        box: as `trainer.runtime.decision.Evidence.box_kinds`.
+        classifier: as its `classifier_kinds`.
+        kinds: `(n, 3)` bool, one true in each row.
+    """
+
+    box: Float64Array
+    classifier: Float64Array
+    kinds: npt.NDArray[np.bool_]
+
+    @classmethod
+    def of(cls, images: Sequence[LabelledReading], base: Calibration) -> Self:
+        """Weigh the readings of the tumours among `images`."""
+        tumors = [each for each in images if each.is_tumor]
+        found = [weigh(each.reading.class_logits, each.reading.detections, base.class_temperature) for each in tumors]
+        indices = np.array([CLASSES.index(label) for label in LESION_CLASSES])
+        return cls(
             np.stack([evidence.box_kinds for evidence in found]),
             np.stack([evidence.classifier_kinds for evidence in found]),
+            np.array([each.class_index for each in tumors])[:, None] == indices,
         )
 
 
@@ -70,44 +112,48 @@ def softened(one_hot: npt.NDArray[np.bool_]) -> Float64Array:
     return np.asarray((one_hot * counts + 1 / one_hot.shape[1]) / (counts + 1), np.float64)
 
 
-def fit_tumor(evidence: HeldOutEvidence, tumor: npt.NDArray[np.bool_], boxes: bool) -> tuple[float, float, float]:
+def boxes_tell_tumors_apart(evidence: TumorEvidence) -> bool:
+    """Whether tumours stand out in the boxes at all."""
+    gap = evidence.gap(evidence.box)
+    if gap < SMALLEST_BOX_GAP:
+        logger.warning("the boxes do not tell tumours apart (gap %.2f): the classifier decides alone", gap)
+    return gap >= SMALLEST_BOX_GAP
+
+
+def fit_tumor(evidence: TumorEvidence, *, boxes: bool) -> tuple[float, float, float]:
     """Box weight, classifier weight and bias of "tumour or not".
 
-    Each kind of evidence is measured by its gap: how much more of it tumours have than the rest, on average. In these
-    units the box weight is held at `BOX_LEAD` times the classifier's or above, so where both speak with their usual
-    strength and contradict each other the boxes win. A free fit would follow the classifier: on images like the
-    training data it would do alone.
+    Each kind of evidence is measured by its gap. In these units the box weight is held at `BOX_LEAD` times the
+    classifier's or above, so where both speak with their usual strength and contradict each other the boxes win. A free
+    fit would follow the classifier: on images like the training data it would do alone.
     """
+    tumor = evidence.tumor
     target = softened(np.stack([~tumor, tumor], 1))[:, 1]
-    box_gap = float(evidence.box[tumor].mean() - evidence.box[~tumor].mean())
-    classifier_gap = float(evidence.classifier[tumor].mean() - evidence.classifier[~tumor].mean())
-    classifier = evidence.classifier / max(classifier_gap, 1e-3)
-    box = evidence.box / box_gap if boxes and box_gap >= SMALLEST_BOX_GAP else np.zeros(len(tumor))
-    if boxes and not box.any():
-        logger.warning("the boxes do not tell tumours apart (gap %.2f): the classifier decides alone", box_gap)
+    box_gap, classifier_gap = evidence.gap(evidence.box), evidence.gap(evidence.classifier)
+    hears_classifier = classifier_gap >= SMALLEST_CLASSIFIER_GAP
+    nothing = np.zeros(len(tumor))
+    box = evidence.box / box_gap if boxes else nothing
+    classifier = evidence.classifier / classifier_gap if hears_classifier else nothing
     # one weight is shared, BOX_LEAD to 1, and the box has another on top; neither is negative, so the box leads
     features = np.stack([BOX_LEAD * box + classifier, box, np.ones(len(tumor))], 1)
 
     def loss(weights: Float64Array) -> float:
         z = features @ weights
-        return float(np.mean(np.logaddexp(0, z) - target * z))
+        return float(evidence.weights @ (np.logaddexp(0, z) - target * z))
 
     found = minimize(loss, np.array([1.0, 0.0, 0.0]), method="L-BFGS-B", bounds=[(0, None), (0, None), (None, None)])
     shared, extra, bias = (float(value) for value in found.x)
-    box_weight = (BOX_LEAD * shared + extra) / box_gap if box.any() else 0.0
-    return box_weight, shared / max(classifier_gap, 1e-3), bias
+    box_weight = (BOX_LEAD * shared + extra) / box_gap if boxes else 0.0
+    return box_weight, shared / classifier_gap if hears_classifier else 0.0, bias
 
 
-def fit_kind(evidence: HeldOutEvidence, class_indices: IntArray, boxes: bool) -> tuple[float, float]:
-    """Box weight and classifier weight of "which tumour", on the tumours alone; what helps more weighs more."""
-    kinds = [CLASSES.index(label) for label in LESION_CLASSES]
-    rows = np.flatnonzero(np.isin(class_indices, kinds))
-    target = softened(class_indices[rows, None] == np.array(kinds))
-    box = evidence.box_kinds[rows] if boxes else np.zeros_like(evidence.box_kinds[rows])
-    classifier = evidence.classifier_kinds[rows]
+def fit_kind(evidence: KindEvidence, *, boxes: bool) -> tuple[float, float]:
+    """Box weight and classifier weight of "which tumour"; what helps more weighs more."""
+    target = softened(evidence.kinds)
+    box = evidence.box if boxes else np.zeros_like(evidence.box)
 
     def loss(weights: Float64Array) -> float:
-        return -float((target * log_softmax(weights[0] * box + weights[1] * classifier, axis=1)).sum(1).mean())
+        return -float((target * log_softmax(weights[0] * box + weights[1] * evidence.classifier, axis=1)).sum(1).mean())
 
     found = minimize(loss, np.array([0.5, 0.5]), method="L-BFGS-B", bounds=[(0, None), (0, None)])
     return float(found.x[0]) if boxes else 0.0, float(found.x[1])

@@ -11,7 +11,7 @@ from trainer.grey import read_grey
 from trainer.labels import Sample, lesions_of
 from trainer.runtime.decision import Calibration, decide
 from trainer.runtime.predictor import BATCH_SIZE, Predictor, Reading
-from trainer.runtime.records import FloatArray, SlicePrediction
+from trainer.runtime.records import NO_TUMOR_INDEX, FloatArray, SlicePrediction
 from trainer.terminal import PROGRESS
 
 
@@ -32,6 +32,19 @@ class ReadSample:
         """Boxes `(n, 4)` in image pixels, their channels `(n,)`, and whether every tumour is marked (`lesions_of`)."""
         lesions = lesions_of(self.sample)
         return self.pixels(lesions.xyxy), lesions.channels, lesions.complete
+
+
+@dataclass(frozen=True)
+class LabelledReading:
+    """What the network says about an image, and the index into `CLASSES` of what it shows."""
+
+    reading: Reading
+    class_index: int
+
+    @property
+    def is_tumor(self) -> bool:
+        """Whether it shows a tumour."""
+        return self.class_index != NO_TUMOR_INDEX
 
 
 def read_samples(predictor: Predictor, samples: Sequence[Sample], title: str) -> tuple[list[ReadSample], float]:

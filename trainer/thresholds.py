@@ -20,7 +20,7 @@ MARGIN_RANGE = (0.1, 0.5)
 DISAGREEMENT_RANGE = (0.5, 0.95)
 UNFAMILIAR_ERRORS = 0.02
 """Share of unfamiliar tumours that may be missed, and of others that may be called one, without a person looking."""
-MARGIN_OF_UNFAMILIAR_RANGE = (0.5, 0.95)
+UNFAMILIAR_LOG_ODDS_RANGE = (1.0, 8.0)
 BOX_THRESHOLD_RANGE = (0.15, 0.6)
 MATCH_IOU = 0.5
 
@@ -37,29 +37,25 @@ def margin_threshold(probabilities: npt.NDArray[np.float64]) -> float:
     return float(np.clip(np.quantile(ordered[:, -1] - ordered[:, -2], REVIEW_BUDGET), *MARGIN_RANGE))
 
 
-def unfamiliar_margin(
-    leads: npt.NDArray[np.float64],
-    familiarities: npt.NDArray[np.float64],
-    wrong: npt.NDArray[np.bool_],
-    tumor: npt.NDArray[np.bool_],
+def unfamiliar_log_odds(
+    log_odds: npt.NDArray[np.float64], familiarities: npt.NDArray[np.float64], tumor: npt.NDArray[np.bool_]
 ) -> float:
-    """The margin that leaves `UNFAMILIAR_ERRORS` of the tumours and of the others wrong without a person looking.
+    """The distance from even that leaves `UNFAMILIAR_ERRORS` of tumours and of others wrong without a person looking.
 
     Args:
-        leads: `(n,)` of tumour over no tumour or the other way round, of images of which some are unfamiliar.
+        log_odds: `(n,)` of a tumour, as answered, for images of which some are unfamiliar.
         familiarities: `(n,)` of the same, 1 where an image is familiar: those take no part.
-        wrong: `(n,)` whether the answer, tumour or none, is.
         tumor: `(n,)` the truth.
     """
-    unfamiliar = familiarities < 1
-    least = MARGIN_OF_UNFAMILIAR_RANGE[0]
+    needed = UNFAMILIAR_LOG_ODDS_RANGE[0]
     for truth in (tumor, ~tumor):
-        rows = unfamiliar & truth
-        needed = np.sort(leads[rows & wrong] / (1 - familiarities[rows & wrong]))[::-1]
+        rows = truth & (familiarities < 1)
+        wrong = rows & ((log_odds > 0) != tumor)
+        farthest = np.sort(np.abs(log_odds[wrong]) / (1 - familiarities[wrong]))[::-1]
         allowed = int(UNFAMILIAR_ERRORS * rows.sum())
-        if len(needed) > allowed:
-            least = max(least, float(needed[allowed]) + 1e-6)
-    return min(least, MARGIN_OF_UNFAMILIAR_RANGE[1])
+        if len(farthest) > allowed:
+            needed = max(needed, float(farthest[allowed]) + 1e-6)
+    return min(needed, UNFAMILIAR_LOG_ODDS_RANGE[1])
 
 
 def disagreement_threshold(predictions: Sequence[SlicePrediction]) -> float:

@@ -8,19 +8,19 @@ import pytest
 
 from trainer import calibrate
 from trainer.calibrate import CalibrationError, fit_calibration, listed_samples
-from trainer.fusion import BOX_LEAD, HeldOutEvidence, fit_kind, fit_temperature, fit_tumor, softened
+from trainer.fusion import BOX_LEAD, KindEvidence, TumorEvidence, fit_kind, fit_temperature, fit_tumor, softened
 from trainer.labels import DatasetError
-from trainer.readings import ReadSample, answers
+from trainer.readings import LabelledReading, ReadSample, answers
 from trainer.runtime.bundle import ModelBundle, read_manifest, write_calibration, write_manifest
 from trainer.runtime.decision import NO_BOXES, Calibration
 from trainer.runtime.records import CLASSES, LESION_CLASSES, SlicePrediction, TumorClass
 from trainer.thresholds import (
-    MARGIN_OF_UNFAMILIAR_RANGE,
+    UNFAMILIAR_LOG_ODDS_RANGE,
     best_box_threshold,
     disagreement_threshold,
     margin_threshold,
     operating_point,
-    unfamiliar_margin,
+    unfamiliar_log_odds,
 )
 
 from .readings_made_by_hand import line, read
@@ -48,43 +48,51 @@ def with_logits(read: ReadSample, logits: np.ndarray) -> ReadSample:
     return replace(read, reading=replace(read.reading, class_logits=logits.astype(np.float32)))
 
 
-def is_tumor(reads: list[ReadSample]) -> np.ndarray:
-    return np.array([each.sample.tumor_class is not TumorClass.NO_TUMOR for each in reads])
+def labelled(reads: list[ReadSample]) -> list[LabelledReading]:
+    return [LabelledReading(each.reading, each.sample.class_index) for each in reads]
+
+
+def tumor_evidence(reads: list[ReadSample]) -> TumorEvidence:
+    """Of images that all count the same."""
+    return TumorEvidence.of(labelled(reads), np.full(len(reads), 1 / len(reads)), Calibration(), boxes=True)
 
 
 class TestFusion:
     def test_the_boxes_lead_the_classifier(self) -> None:
         # a classifier without any noise: a free fit would follow it alone
         reads = [with_logits(each, np.eye(4)[each.sample.class_index] * 9) for each in held_out()]
-        evidence, tumor = HeldOutEvidence.of(reads, 1.0), is_tumor(reads)
-        box_weight, classifier_weight, _ = fit_tumor(evidence, tumor, boxes=True)
-        gaps = [values[tumor].mean() - values[~tumor].mean() for values in (evidence.box, evidence.classifier)]
+        evidence = tumor_evidence(reads)
+        box_weight, classifier_weight, _ = fit_tumor(evidence, boxes=True)
         assert classifier_weight > 0
-        assert box_weight * gaps[0] >= BOX_LEAD * classifier_weight * gaps[1] - 1e-9
+        led = BOX_LEAD * classifier_weight * evidence.gap(evidence.classifier)
+        assert box_weight * evidence.gap(evidence.box) >= led - 1e-9
 
     def test_evidence_that_separates_perfectly_makes_no_infinite_weight(self) -> None:
         count = 40
         tumor = np.arange(count) % 2 == 0
         sign = np.where(tumor, 1.0, -1.0)
-        evidence = HeldOutEvidence(3 * sign, 4 * sign, np.zeros((count, 3)), np.zeros((count, 3)))
-        box_weight, classifier_weight, bias = fit_tumor(evidence, tumor, boxes=True)
+        evidence = TumorEvidence(3 * sign, 4 * sign, tumor, np.full(count, 1 / count))
+        box_weight, classifier_weight, bias = fit_tumor(evidence, boxes=True)
         assert max(box_weight, classifier_weight, abs(bias)) < 10
+
+    def test_images_that_count_more_are_followed(self) -> None:
+        reads = held_out()
+        plain, tumor = tumor_evidence(reads), np.array([each.is_tumor for each in labelled(reads)])
+        rare = replace(plain, weights=np.where(tumor, 0.1, 1.0) / np.where(tumor, 0.1, 1.0).sum())
+        assert fit_tumor(rare, boxes=True)[2] < fit_tumor(plain, boxes=True)[2]
 
     def test_targets_are_soft_where_images_are_few(self) -> None:
         one_hot = np.array([[True, False]] * 9 + [[False, True]])
         assert softened(one_hot)[[0, 9]] == pytest.approx(np.array([[0.95, 0.05], [0.25, 0.75]]))
 
     def test_boxes_that_say_nothing_leave_it_to_the_classifier(self, caplog: pytest.LogCaptureFixture) -> None:
-        reads = held_out(box_signal=0.0)
-        box_weight, classifier_weight, _ = fit_tumor(HeldOutEvidence.of(reads, 1.0), is_tumor(reads), boxes=True)
-        assert box_weight == 0
-        assert classifier_weight > 0.3
+        calibration = fit_calibration(held_out(box_signal=0.0), boxes=True)
+        assert calibration.box_weight == 0
+        assert calibration.classifier_weight > 0.3
         assert "the classifier decides alone" in caplog.text
 
     def test_the_kind_uses_both_opinions(self) -> None:
-        reads = held_out()
-        class_indices = np.array([each.sample.class_index for each in reads])
-        assert min(fit_kind(HeldOutEvidence.of(reads, 1.0), class_indices, boxes=True)) > 0.1
+        assert min(fit_kind(KindEvidence.of(labelled(held_out()), Calibration()), boxes=True)) > 0.1
 
     @pytest.mark.parametrize("temperature", [0.5, 1.0, 2.0])
     def test_the_temperature_is_found(self, temperature: float) -> None:
@@ -102,6 +110,25 @@ class TestFusion:
         certainty = [max(p.probabilities) for p in predictions]
         assert np.mean(right) > 0.93
         assert np.mean(certainty) == pytest.approx(np.mean(right), abs=0.06)
+
+    def test_the_images_as_others_would_show_them_take_part(self) -> None:
+        """Elsewhere every box scores higher, tumour or not: there the line between them has to lie higher too."""
+        reads = held_out()
+        louder = [replace(each.reading.detections, scores=each.reading.detections.scores**0.3) for each in reads]
+        shifted = [
+            LabelledReading(replace(each.reading, detections=found), each.sample.class_index)
+            for each, found in zip(reads, louder, strict=True)
+        ]
+        alone, together = fit_calibration(reads, boxes=True), fit_calibration(reads, boxes=True, shifted=[shifted])
+        # the box log-odds at which an undecided classifier leaves tumour and no tumour even
+        lines = [-calibration.tumor_bias / calibration.box_weight for calibration in (alone, together)]
+        assert lines[1] > lines[0] + 0.3
+
+    def test_the_classifier_counts_where_images_are_familiar(self) -> None:
+        reads = [replace(each, reading=replace(each.reading, novelty=0.9)) for each in held_out()]
+        base = Calibration(familiar_up_to=0.4, novelty_threshold=0.8)
+        assert fit_calibration(reads, boxes=True, base=base).classifier_weight == pytest.approx(0, abs=1e-6)
+        assert fit_calibration(reads, boxes=False, base=base).classifier_weight > 0.3
 
     def test_a_model_without_boxes(self) -> None:
         calibration = fit_calibration(held_out(), boxes=False)
@@ -151,29 +178,28 @@ class TestThresholds:
         assert best_box_threshold([twice]) > 0.4
 
 
-class TestMarginOfUnfamiliar:
-    """100 tumours and 100 others; some answers wrong, with a lead of 0.3 at half familiarity."""
+class TestUnfamiliar:
+    """100 tumours and 100 others, answered with a certainty of 1.5 at half familiarity; some of the answers wrong."""
 
-    def margin(self, wrong: np.ndarray, leads: float | np.ndarray = 0.3, familiarity: float = 0.5) -> float:
-        count = len(wrong)
-        tumor = np.arange(count) < count // 2
-        return unfamiliar_margin(np.broadcast_to(leads, count), np.full(count, familiarity), wrong, tumor)
+    def needed(self, wrong: np.ndarray, certainty: float = 1.5, familiarity: float = 0.5) -> float:
+        tumor = np.arange(200) < 100
+        return unfamiliar_log_odds(np.where(tumor != wrong, certainty, -certainty), np.full(200, familiarity), tumor)
 
     def test_wrong_answers_go_to_a_person(self) -> None:
-        assert self.margin(np.arange(200) % 20 == 0) == pytest.approx(0.6, abs=1e-3)
+        assert self.needed(np.arange(200) % 20 == 0) == pytest.approx(3.0, abs=1e-3)
 
     def test_a_few_may_stay(self) -> None:
-        assert self.margin(np.isin(np.arange(200), [3, 4, 150, 151])) == MARGIN_OF_UNFAMILIAR_RANGE[0]
+        assert self.needed(np.isin(np.arange(200), [3, 4, 150, 151])) == UNFAMILIAR_LOG_ODDS_RANGE[0]
 
     def test_missed_tumours_and_false_alarms_are_counted_apart(self) -> None:
-        assert self.margin(np.arange(200) >= 195) == pytest.approx(0.6, abs=1e-3)
-        assert self.margin(np.arange(200) < 5) == pytest.approx(0.6, abs=1e-3)
+        assert self.needed(np.arange(200) >= 195) == pytest.approx(3.0, abs=1e-3)
+        assert self.needed(np.arange(200) < 5) == pytest.approx(3.0, abs=1e-3)
 
     def test_it_is_bounded(self) -> None:
-        assert self.margin(np.ones(200, np.bool_), leads=0.9) == MARGIN_OF_UNFAMILIAR_RANGE[1]
+        assert self.needed(np.ones(200, np.bool_), certainty=9.0) == UNFAMILIAR_LOG_ODDS_RANGE[1]
 
     def test_familiar_images_take_no_part(self) -> None:
-        assert self.margin(np.ones(200, np.bool_), familiarity=1.0) == MARGIN_OF_UNFAMILIAR_RANGE[0]
+        assert self.needed(np.ones(200, np.bool_), familiarity=1.0) == UNFAMILIAR_LOG_ODDS_RANGE[0]
 
 
 class TestFolder:

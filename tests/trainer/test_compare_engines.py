@@ -21,7 +21,7 @@ def answers(right: int = 1000, changed: int = 0, map50: float | None = 0.9) -> A
     """Answers to 1000 images, the first `changed` with another label than the reference's."""
     probabilities = np.tile([0.7, 0.1, 0.1, 0.1], (1000, 2))
     probabilities[:changed] = np.tile([0.1, 0.7, 0.1, 0.1], 2)
-    return Answers(probabilities, right / 1000, map50, map50, map50)
+    return Answers(probabilities, np.zeros(1000), right / 1000, map50, map50, map50)
 
 
 class TestLimits:
@@ -34,6 +34,7 @@ class TestLimits:
             (answers(changed=11), "0.9890 of the labels are the same, at least 0.99 must be"),
             (answers(996), "accuracy fell by 0.0040, at most 0.003 is allowed"),
             (replace(answers(), map50=0.889), "map50 fell by 0.0110, at most 0.01 is allowed"),
+            (replace(answers(), novelties=np.full(1000, 0.07)), "a novelty differs by 0.07, at most 0.06 is allowed"),
             (replace(answers(), map50_tumour=0.889), "map50_tumour fell by 0.0110, at most 0.01 is allowed"),
         ],
     )
@@ -45,6 +46,13 @@ class TestLimits:
         assert broken_limits(LIMITS[EngineName.OPENVINO], close, answers()) == ()
         (sentence,) = broken_limits(LIMITS[EngineName.OPENVINO], far, answers())
         assert sentence.startswith("a probability differs by 0.002, at most 0.001")
+
+    def test_float32_is_held_to_the_novelty(self) -> None:
+        close, far = (replace(answers(), novelties=np.full(1000, gap)) for gap in (9e-4, 2e-3))
+        assert broken_limits(LIMITS[EngineName.OPENVINO], close, answers()) == ()
+        assert broken_limits(LIMITS[EngineName.OPENVINO], far, answers()) == (
+            "a novelty differs by 0.002, at most 0.001 is allowed",
+        )
 
     def test_a_better_engine_breaks_nothing(self) -> None:
         assert broken_limits(INT8, answers(1000, map50=0.95), answers(900)) == ()
@@ -76,6 +84,7 @@ class TestCommand:
         assert [row["engine"] for row in others] == ["openvino", "openvino-int8"]
         assert reference["engine"] == REFERENCE
         assert (reference["same_labels"], reference["probability_difference"], reference["speed_ratio"]) == (1, 0, 1)
+        assert reference["novelty_difference"] == 0 < others[0]["novelty_difference"] < 1e-3
         assert all(row["probability_difference"] > 0 and row["images_per_second"] > 0 for row in others)
 
     def test_it_is_kept_in_the_model_folder(self, own_model: Path, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:

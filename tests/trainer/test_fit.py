@@ -10,6 +10,7 @@ import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from safetensors.torch import load_file
 
 from trainer import export, fit
 from trainer.losses import LossParts
+from trainer.recipes import INGREDIENTS
 from trainer.run import TrainingRun
 from trainer.run_folder import start_weights
 from trainer.run_record import End, Ending, RunRecord, StartWeights
@@ -36,15 +38,30 @@ def contents(folder: Path) -> dict[str, tuple[int, bytes]]:
     return {path.name: (path.stat().st_mtime_ns, path.read_bytes()) for path in folder.iterdir()}
 
 
-def test_the_counterfactual_recipe_trains_on_made_slices(
-    data: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    caplog.set_level(logging.INFO)
-    arguments = ["--data", str(data), "--scratch", "--size", "64", "--epochs", "2", "--batch-size", "8"]
-    assert fit.main([*arguments, "--recipe", "counterfactual", "--run", str(tmp_path / "run")]) == 0
-    assert re.search(r"counterfactual slices: \d+ erased, [1-9]\d* pasted, \d+ decoy", caplog.text)
-    recipe = json.loads((tmp_path / "run" / "recipe.json").read_text())
-    assert (recipe["counterfactual_share"], recipe["augmentation"]["looks"]) == (0.35, True)
+class TestIngredients:
+    """What is left out of a recipe does not take place, and the run folder says so."""
+
+    def recipe_of(self, data: Path, run: Path, *without: str) -> dict[str, Any]:
+        left_out = ["--without", *without] if without else []
+        arguments = ["--data", str(data), "--scratch", "--size", "64", "--epochs", "2", "--batch-size", "8", *left_out]
+        assert fit.main([*arguments, "--run", str(run)]) == 0
+        return dict(json.loads((run / "recipe.json").read_text()))
+
+    def test_the_default_recipe_trains_on_made_slices(
+        self, data: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        caplog.set_level(logging.INFO)
+        recipe = self.recipe_of(data, tmp_path / "run")
+        assert re.search(r"counterfactual slices: \d+ erased, [1-9]\d* pasted, \d+ decoy", caplog.text)
+        assert (recipe["counterfactual_share"], recipe["style_mixing"]) == (0.35, 0.5)
+        assert (recipe["cut_to_head"], recipe["balanced_looks"], recipe["augmentation"]["looks"]) == (True, True, True)
+
+    def test_all_of_them_can_be_left_out(self, data: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+        caplog.set_level(logging.INFO)
+        recipe = self.recipe_of(data, tmp_path / "run", *INGREDIENTS)
+        assert "counterfactual slices" not in caplog.text
+        assert (recipe["counterfactual_share"], recipe["style_mixing"], recipe["growing"]) == (0, 0, [[0, 1]])
+        assert (recipe["cut_to_head"], recipe["balanced_looks"], recipe["augmentation"]["looks"]) == (False,) * 3
 
 
 def test_the_run_folder_says_what_the_run_was(run_folder: Path) -> None:

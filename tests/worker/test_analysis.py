@@ -110,14 +110,14 @@ class TestReasons:
         assert review_reasons(slices, GLIOMA, CALIBRATION) == ()
 
     @pytest.mark.parametrize(
-        ("novelty", "margin", "is_unsure"),
-        [(0.45, 0.9, True), (0.45, 0.5, False), (0.41, 0.9, False), (0.4, 1.0, False)],
+        ("novelty", "log_odds", "is_unsure"),
+        [(0.45, 3.0, True), (0.45, 1.0, False), (0.41, 3.0, False), (0.4, 8.0, False)],
         ids=["unsure", "sure enough", "nearly familiar", "familiar"],
     )
-    def test_an_unfamiliar_scan_needs_a_surer_answer(self, novelty: float, margin: float, is_unsure: bool) -> None:
+    def test_an_unfamiliar_scan_needs_a_surer_answer(self, novelty: float, log_odds: float, is_unsure: bool) -> None:
         likely = finding((0.7, 0.0, 0.3, 0.0), BOX)
         slices = [SliceFinding(likely.header, replace(likely.prediction, novelty=novelty))] * 2 + [likely]
-        calibration = replace(CALIBRATION, familiar_up_to=0.4, novelty_threshold=0.5, unfamiliar_margin=margin)
+        calibration = replace(CALIBRATION, familiar_up_to=0.4, novelty_threshold=0.5, unfamiliar_log_odds=log_odds)
         reasons = review_reasons(slices, likely.prediction.probabilities, calibration)
         assert (ReviewReason.UNSURE_OF_UNFAMILIAR in reasons) is is_unsure
 

@@ -39,7 +39,6 @@ _HIGHEST_THRESHOLDS = {
     "box_threshold": NO_BOXES,
     "urgent_threshold": 1.0,
     "low_margin": 1.0,
-    "unfamiliar_margin": 1.0,
     "disagreement": 1.0,
     "familiar_up_to": NEVER_NOVEL,
     "novelty_threshold": NEVER_NOVEL,
@@ -63,8 +62,8 @@ class Calibration:
         box_threshold: boxes scored at or above are drawn; 0 to `NO_BOXES`. The three below are within 0 and 1.
         urgent_threshold: P(tumour) from which a slice is urgent: the triage operating point.
         low_margin: a smaller lead of the first over the second probability asks for review.
-        unfamiliar_margin: the lead that tumour or no tumour needs over the other on an image just below
-            `novelty_threshold`; between, it grows with the distance from `familiar_up_to` on.
+        unfamiliar_log_odds: how far from even the log-odds of a tumour must be, to either side, on an image just below
+            `novelty_threshold`; from `familiar_up_to` to there it grows from nothing, in proportion.
         disagreement: probability the classifier must give another answer to count as a disagreement.
         familiar_up_to: distance to the training images up to which an image is one of their kind.
         novelty_threshold: distance to the training images from which an image is no brain MR as the model knows it.
@@ -79,7 +78,7 @@ class Calibration:
     box_threshold: float = 0.3
     urgent_threshold: float = 0.5
     low_margin: float = 0.2
-    unfamiliar_margin: float = 0.0
+    unfamiliar_log_odds: float = 0.0
     disagreement: float = 0.7
     familiar_up_to: float = NEVER_NOVEL
     novelty_threshold: float = NEVER_NOVEL
@@ -164,11 +163,12 @@ def fuse(evidence: Evidence, calibration: Calibration, novelty: float = 0.0) -> 
     """Probabilities `(4,)`, order of `CLASSES`: tumour or not from the weighed log-odds, the kind from a softmax.
 
     In "tumour or not" the classifier counts as far as the image is familiar: it is the opinion that does not carry over
-    to other scanners.
+    to other scanners. Where the boxes say nothing (`box_weight` 0) it always counts.
     """
+    trust = familiarity(novelty, calibration) if calibration.box_weight else 1.0
     tumor = sigmoid(
         calibration.box_weight * evidence.box
-        + calibration.classifier_weight * familiarity(novelty, calibration) * evidence.classifier
+        + calibration.classifier_weight * trust * evidence.classifier
         + calibration.tumor_bias
     )
     kinds = _softmax(
@@ -226,9 +226,9 @@ def is_unsure_of_unfamiliar(prediction: SlicePrediction, calibration: Calibratio
 
     The same probability means less there: it was calibrated on images like them.
     """
-    known = familiarity(prediction.novelty, calibration)
-    lead = abs(2 * prediction.tumor_probability - 1)
-    return known < 1 and lead < (1 - known) * calibration.unfamiliar_margin
+    chance = min(max(prediction.tumor_probability, 1e-9), 1 - 1e-9)
+    unfamiliar = 1 - familiarity(prediction.novelty, calibration)
+    return abs(log_odds(chance)) < unfamiliar * calibration.unfamiliar_log_odds
 
 
 def low_margin(probabilities: Sequence[float], calibration: Calibration) -> bool:

@@ -145,7 +145,7 @@ class TestFamiliarity:
         self, tumor_probability: float, novelty: float, *, unsure: bool
     ) -> None:
         given_answer = SlicePrediction((tumor_probability, 0, 1 - tumor_probability, 0), (0.25,) * 4, (), novelty)
-        assert is_unsure_of_unfamiliar(given_answer, replace(self.calibration, unfamiliar_margin=0.9)) is unsure
+        assert is_unsure_of_unfamiliar(given_answer, replace(self.calibration, unfamiliar_log_odds=3.0)) is unsure
         assert not is_unsure_of_unfamiliar(given_answer, self.calibration)
 
 
