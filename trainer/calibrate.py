@@ -120,7 +120,7 @@ def fit_calibration(
         box_threshold=best_box_threshold(reads) if boxes else NO_BOXES,
     )
     calibration = _with_thresholds(calibration, reads, tumor)
-    return replace(calibration, unfamiliar_log_odds=_fit_unfamiliar(calibration, list(chain(*shifted))))
+    return _with_unfamiliar(calibration, list(chain(*shifted))) if shifted else calibration
 
 
 def _weights_of(sets: Sequence[Sequence[LabelledReading]]) -> npt.NDArray[np.float64]:
@@ -129,18 +129,17 @@ def _weights_of(sets: Sequence[Sequence[LabelledReading]]) -> npt.NDArray[np.flo
     return np.concatenate([np.full(len(each), share / len(each)) for each, share in zip(sets, shares, strict=True)])
 
 
-def _fit_unfamiliar(calibration: Calibration, shifted: Sequence[LabelledReading]) -> float:
-    if not shifted:
-        return 0.0
-    chances = [
-        decide(each.reading.class_logits, each.reading.detections, calibration, each.reading.novelty).tumor_probability
+def _with_unfamiliar(calibration: Calibration, shifted: Sequence[LabelledReading]) -> Calibration:
+    answered = [
+        decide(each.reading.class_logits, each.reading.detections, calibration, each.reading.novelty)
         for each in shifted
     ]
-    return unfamiliar_log_odds(
-        logit(np.clip(chances, 1e-9, 1 - 1e-9)),
-        np.array([familiarity(each.reading.novelty, calibration) for each in shifted]),
+    for_tumor, for_none = unfamiliar_log_odds(
+        logit(np.clip([each.tumor_probability for each in answered], 1e-9, 1 - 1e-9)),
+        np.array([familiarity(each.novelty, calibration) for each in answered]),
         np.array([each.is_tumor for each in shifted]),
     )
+    return replace(calibration, unfamiliar_tumor_log_odds=for_tumor, unfamiliar_none_log_odds=for_none)
 
 
 def read_shifted(predictor: Predictor, samples: Sequence[Sample], cut_to_head: bool) -> list[list[LabelledReading]]:

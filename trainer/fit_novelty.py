@@ -46,7 +46,7 @@ logger = logging.getLogger("trainer.fit_novelty")
 DIMENSIONS = 64
 IMAGES = 1200
 """Images the subspace is fitted on, drawn from the training images."""
-FAMILIAR_SHARE = 0.95
+FAMILIAR_SHARE = 0.8
 SEED = 20262
 
 

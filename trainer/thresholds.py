@@ -39,23 +39,24 @@ def margin_threshold(probabilities: npt.NDArray[np.float64]) -> float:
 
 def unfamiliar_log_odds(
     log_odds: npt.NDArray[np.float64], familiarities: npt.NDArray[np.float64], tumor: npt.NDArray[np.bool_]
-) -> float:
-    """The distance from even that leaves `UNFAMILIAR_ERRORS` of tumours and of others wrong without a person looking.
+) -> tuple[float, float]:
+    """The log-odds that "a tumour" and "no tumour" need, so that few unfamiliar images are wrong with nobody looking.
 
     Args:
         log_odds: `(n,)` of a tumour, as answered, for images of which some are unfamiliar.
         familiarities: `(n,)` of the same, 1 where an image is familiar: those take no part.
         tumor: `(n,)` the truth.
     """
-    needed = UNFAMILIAR_LOG_ODDS_RANGE[0]
-    for truth in (tumor, ~tumor):
-        rows = truth & (familiarities < 1)
-        wrong = rows & ((log_odds > 0) != tumor)
-        farthest = np.sort(np.abs(log_odds[wrong]) / (1 - familiarities[wrong]))[::-1]
-        allowed = int(UNFAMILIAR_ERRORS * rows.sum())
-        if len(farthest) > allowed:
-            needed = max(needed, float(farthest[allowed]) + 1e-6)
-    return min(needed, UNFAMILIAR_LOG_ODDS_RANGE[1])
+
+    def needed(rows: npt.NDArray[np.bool_], against: npt.NDArray[np.float64]) -> float:
+        unfamiliar = rows & (familiarities < 1)
+        wrong = unfamiliar & (against > 0)
+        farthest = np.sort(against[wrong] / (1 - familiarities[wrong]))[::-1]
+        allowed = int(UNFAMILIAR_ERRORS * unfamiliar.sum())
+        least = float(farthest[allowed]) + 1e-6 if len(farthest) > allowed else 0.0
+        return float(np.clip(least, *UNFAMILIAR_LOG_ODDS_RANGE))
+
+    return needed(~tumor, log_odds), needed(tumor, -log_odds)
 
 
 def disagreement_threshold(predictions: Sequence[SlicePrediction]) -> float:

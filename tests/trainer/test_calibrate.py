@@ -181,25 +181,26 @@ class TestThresholds:
 class TestUnfamiliar:
     """100 tumours and 100 others, answered with a certainty of 1.5 at half familiarity; some of the answers wrong."""
 
-    def needed(self, wrong: np.ndarray, certainty: float = 1.5, familiarity: float = 0.5) -> float:
-        tumor = np.arange(200) < 100
-        return unfamiliar_log_odds(np.where(tumor != wrong, certainty, -certainty), np.full(200, familiarity), tumor)
+    least, most = UNFAMILIAR_LOG_ODDS_RANGE
 
-    def test_wrong_answers_go_to_a_person(self) -> None:
-        assert self.needed(np.arange(200) % 20 == 0) == pytest.approx(3.0, abs=1e-3)
+    def needed(self, *wrong: int, certainty: float = 1.5, familiarity: float = 0.5) -> tuple[float, float]:
+        tumor, right = np.arange(200) < 100, ~np.isin(np.arange(200), wrong)
+        return unfamiliar_log_odds(np.where(tumor == right, certainty, -certainty), np.full(200, familiarity), tumor)
 
-    def test_a_few_may_stay(self) -> None:
-        assert self.needed(np.isin(np.arange(200), [3, 4, 150, 151])) == UNFAMILIAR_LOG_ODDS_RANGE[0]
+    def test_a_few_wrong_answers_may_stay(self) -> None:
+        assert self.needed(3, 4, 150, 151) == (self.least, self.least)
 
-    def test_missed_tumours_and_false_alarms_are_counted_apart(self) -> None:
-        assert self.needed(np.arange(200) >= 195) == pytest.approx(3.0, abs=1e-3)
-        assert self.needed(np.arange(200) < 5) == pytest.approx(3.0, abs=1e-3)
+    def test_more_false_alarms_make_a_tumour_need_more(self) -> None:
+        assert self.needed(3, 4, *range(150, 155)) == (pytest.approx(3.0, abs=1e-3), self.least)
+
+    def test_more_missed_tumours_make_no_tumour_need_more(self) -> None:
+        assert self.needed(*range(5), 150, 151) == (self.least, pytest.approx(3.0, abs=1e-3))
 
     def test_it_is_bounded(self) -> None:
-        assert self.needed(np.ones(200, np.bool_), certainty=9.0) == UNFAMILIAR_LOG_ODDS_RANGE[1]
+        assert self.needed(*range(200), certainty=9.0) == (self.most, self.most)
 
     def test_familiar_images_take_no_part(self) -> None:
-        assert self.needed(np.ones(200, np.bool_), familiarity=1.0) == UNFAMILIAR_LOG_ODDS_RANGE[0]
+        assert self.needed(*range(200), familiarity=1.0) == (self.least, self.least)
 
 
 class TestFolder:

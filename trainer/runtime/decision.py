@@ -62,8 +62,9 @@ class Calibration:
         box_threshold: boxes scored at or above are drawn; 0 to `NO_BOXES`. The three below are within 0 and 1.
         urgent_threshold: P(tumour) from which a slice is urgent: the triage operating point.
         low_margin: a smaller lead of the first over the second probability asks for review.
-        unfamiliar_log_odds: how far from even the log-odds of a tumour must be, to either side, on an image just below
-            `novelty_threshold`; from `familiar_up_to` to there it grows from nothing, in proportion.
+        unfamiliar_tumor_log_odds: the log-odds that "a tumour" needs on an image just below `novelty_threshold`; from
+            `familiar_up_to` to there they grow from nothing, in proportion.
+        unfamiliar_none_log_odds: likewise those that "no tumour" needs.
         disagreement: probability the classifier must give another answer to count as a disagreement.
         familiar_up_to: distance to the training images up to which an image is one of their kind.
         novelty_threshold: distance to the training images from which an image is no brain MR as the model knows it.
@@ -78,7 +79,8 @@ class Calibration:
     box_threshold: float = 0.3
     urgent_threshold: float = 0.5
     low_margin: float = 0.2
-    unfamiliar_log_odds: float = 0.0
+    unfamiliar_tumor_log_odds: float = 0.0
+    unfamiliar_none_log_odds: float = 0.0
     disagreement: float = 0.7
     familiar_up_to: float = NEVER_NOVEL
     novelty_threshold: float = NEVER_NOVEL
@@ -87,8 +89,11 @@ class Calibration:
         values = [getattr(self, field.name) for field in fields(self)]
         if not all(isinstance(value, float | int) and math.isfinite(value) for value in values):
             raise ValueError("every value of a calibration is a finite number")
-        if self.class_temperature <= 0 or min(values[1:3] + values[4:6]) < 0:
-            raise ValueError("the temperature of a calibration is positive, its weights are not negative")
+        unfamiliar = self.unfamiliar_tumor_log_odds, self.unfamiliar_none_log_odds
+        if self.class_temperature <= 0 or min(*values[1:3], *values[4:6], *unfamiliar) < 0:
+            raise ValueError(
+                "the temperature of a calibration is positive, its weights and needed log-odds are not negative"
+            )
         for name, highest in _HIGHEST_THRESHOLDS.items():
             if not 0 <= getattr(self, name) <= highest:
                 raise ValueError(f"{name} of a calibration is within 0 and {highest:g}, not {getattr(self, name):g}")
@@ -226,9 +231,9 @@ def is_unsure_of_unfamiliar(prediction: SlicePrediction, calibration: Calibratio
 
     The same probability means less there: it was calibrated on images like them.
     """
-    chance = min(max(prediction.tumor_probability, 1e-9), 1 - 1e-9)
-    unfamiliar = 1 - familiarity(prediction.novelty, calibration)
-    return abs(log_odds(chance)) < unfamiliar * calibration.unfamiliar_log_odds
+    found = log_odds(min(max(prediction.tumor_probability, 1e-9), 1 - 1e-9))
+    needed = calibration.unfamiliar_tumor_log_odds if found >= 0 else calibration.unfamiliar_none_log_odds
+    return abs(found) < (1 - familiarity(prediction.novelty, calibration)) * needed
 
 
 def low_margin(probabilities: Sequence[float], calibration: Calibration) -> bool:

@@ -144,9 +144,12 @@ class TestFamiliarity:
     def test_an_unfamiliar_scan_needs_a_surer_answer(
         self, tumor_probability: float, novelty: float, *, unsure: bool
     ) -> None:
+        both = replace(self.calibration, unfamiliar_tumor_log_odds=3.0, unfamiliar_none_log_odds=3.0)
         given_answer = SlicePrediction((tumor_probability, 0, 1 - tumor_probability, 0), (0.25,) * 4, (), novelty)
-        assert is_unsure_of_unfamiliar(given_answer, replace(self.calibration, unfamiliar_log_odds=3.0)) is unsure
+        assert is_unsure_of_unfamiliar(given_answer, both) is unsure
         assert not is_unsure_of_unfamiliar(given_answer, self.calibration)
+        one_side = "unfamiliar_tumor_log_odds" if tumor_probability > 0.5 else "unfamiliar_none_log_odds"
+        assert not is_unsure_of_unfamiliar(given_answer, replace(both, **{one_side: 0.0}))
 
 
 class TestReview:
@@ -175,7 +178,14 @@ class TestReview:
 
 
 @pytest.mark.parametrize(
-    "broken", [{"class_temperature": 0.0}, {"box_weight": -1.0}, {"tumor_bias": math.nan}, {"low_margin": "0.2"}]
+    "broken",
+    [
+        {"class_temperature": 0.0},
+        {"box_weight": -1.0},
+        {"unfamiliar_none_log_odds": -0.1},
+        {"tumor_bias": math.nan},
+        {"low_margin": "0.2"},
+    ],
 )
 def test_an_impossible_calibration_is_refused(broken: dict[str, float]) -> None:
     with pytest.raises(ValueError, match="of a calibration"):
