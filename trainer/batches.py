@@ -29,21 +29,12 @@ class Batches:
             yield self.dataset.batch(indices)
 
 
-def made_share(recipe: Recipe, progress: float) -> float:
-    """Share of counterfactual slices among those drawn when `progress` (0..1) of the training is over.
-
-    Constant at first; at the end they leave, so that the last epochs are of what the network will see.
-    """
-    leaving = (1 - progress) / (1 - recipe.counterfactuals_leave_at)
-    return recipe.counterfactual_share * min(1.0, leaving)
-
-
-def training_order(dataset: BrainTumorDataset, recipe: Recipe, generator: Generator, progress: float) -> Tensor:
+def training_order(dataset: BrainTumorDataset, recipe: Recipe, generator: Generator) -> Tensor:
     """Which images one epoch sees, `(n,)` int64: all; where the recipe balances, drawn by class in whole batches."""
     if not recipe.balanced:
         return torch.randperm(len(dataset), generator=generator)
     count = len(dataset) // recipe.batch_size * recipe.batch_size
-    weights = dataset.sampling_weights(made_share(recipe, progress))
+    weights = dataset.sampling_weights(recipe.counterfactual_share)
     return torch.multinomial(weights, count, replacement=True, generator=generator)
 
 

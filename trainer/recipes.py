@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
+from typing import Self
 
 from trainer.augment import Augmentation
 
@@ -41,8 +42,8 @@ class Recipe:
         counterfactual_share: of the images drawn that are made (`trainer.counterfactual`); only where it balances.
         cut_to_head: show the network what is within the head's extent only.
         style_mixing: share of the steps in which early features take on the look of another image.
+        plain_from: share of the epochs from which on there are no made slices, no other looks and no mixed styles.
         growing: `(from, share)`: from this share of the epochs on, images of this share of `size` are trained on.
-        counterfactuals_leave_at: share of the epochs after which they become fewer, down to none.
         schedule: of the learning rate; `plateau` also stops early (`trainer.early_stopper`).
         plateau_patience: epochs without a lower validation loss before the rate is lowered.
         plateau_factor: what the rate is then multiplied with.
@@ -68,14 +69,21 @@ class Recipe:
     balanced: bool = True
     balanced_looks: bool = True
     counterfactual_share: float = 0.35
-    counterfactuals_leave_at: float = 0.6
     cut_to_head: bool = True
     style_mixing: float = 0.5
+    plain_from: float = 0.8
     growing: tuple[tuple[float, float], ...] = ((0.0, 2 / 3), (0.3, 5 / 6), (0.6, 1.0))
     schedule: Schedule = Schedule.ONE_CYCLE
     plateau_patience: int = 3
     plateau_factor: float = 0.5
     augmentation: Augmentation = field(default_factory=Augmentation)
+
+    def at(self, progress: float) -> Self:
+        """What is left of the recipe when `progress` (0..1) of the epochs is over."""
+        if progress < self.plain_from:
+            return self
+        augmentation = replace(self.augmentation, looks=False)
+        return replace(self, counterfactual_share=0.0, style_mixing=0.0, augmentation=augmentation)
 
     def size_at(self, progress: float) -> int:
         """Side of the training images, pixels, a multiple of 32, when `progress` (0..1) of the epochs is over."""
@@ -110,6 +118,7 @@ SEED = replace(
     counterfactual_share=0.0,
     cut_to_head=False,
     style_mixing=0.0,
+    plain_from=1.0,
     growing=((0.0, 1.0),),
     schedule=Schedule.PLATEAU,
     augmentation=Augmentation(
@@ -122,6 +131,7 @@ INGREDIENTS: dict[str, Callable[[Recipe], Recipe]] = {
     "looks": lambda recipe: replace(recipe, augmentation=replace(recipe.augmentation, looks=False)),
     "style-mixing": lambda recipe: replace(recipe, style_mixing=0.0),
     "look-balance": lambda recipe: replace(recipe, balanced_looks=False),
+    "plain-ending": lambda recipe: replace(recipe, plain_from=1.0),
     "cutting-to-head": lambda recipe: replace(recipe, cut_to_head=False),
     "growing": lambda recipe: replace(recipe, growing=((0.0, 1.0),)),
 }

@@ -97,7 +97,7 @@ class TrainingRun:
                 self.optimizer, patience=recipe.plateau_patience, factor=recipe.plateau_factor
             )
         peaks = [group["lr"] for group in self.optimizer.param_groups]
-        steps_per_epoch = len(self._training_batches(Generator(), 0.0))
+        steps_per_epoch = len(self._training_batches(recipe, Generator()))
         steps = steps_per_epoch * recipe.epochs
         if steps < MIN_STEPS:
             raise TrainingError(
@@ -159,14 +159,14 @@ class TrainingRun:
 
     def _one_epoch(self, epoch: int) -> dict[str, float]:
         # seeded by epoch, so that a resumed run sees the images an uninterrupted one sees
-        recipe, epoch_seed = self.recipe, self.seed * 10_000 + epoch
+        progress, epoch_seed = (epoch - 1) / self.recipe.epochs, self.seed * 10_000 + epoch
+        recipe = self.recipe.at(progress)
         torch.manual_seed(epoch_seed + 1_000_003 * self.processes.rank)
         set_training_mode(self.model, recipe.frozen_stages)
         title = f"epoch {epoch}/{recipe.epochs}"
         rate = self.optimizer.param_groups[-1]["lr"]
-        progress = (epoch - 1) / max(1, recipe.epochs - 1)  # the last epoch begins with 1
-        batches = self._training_batches(Generator().manual_seed(epoch_seed), progress)
-        context = self._context_of(recipe.size_at((epoch - 1) / recipe.epochs))
+        batches = self._training_batches(recipe, Generator().manual_seed(epoch_seed))
+        context = self._context_of(recipe, recipe.size_at(progress))
         with mixed_styles([self.model.layer1, self.model.layer2], recipe.style_mixing):
             trained = train_one_epoch(self.network, batches, self.optimizer, context, self._after_step, title)
         validated = self.measure(self.held_out)
@@ -174,12 +174,12 @@ class TrainingRun:
             self.plateau.step(validated["validation_loss"])
         return {"epoch": epoch, "rate": rate} | trained | validated
 
-    def _context_of(self, size: int) -> Context:
-        """The context of training on images of this size."""
-        if size == self.context.size:
-            return self.context
-        assigner = BoxAssigner(size, self.context.device) if self.recipe.boxes else None
-        return replace(self.context, size=size, assigner=assigner)
+    def _context_of(self, recipe: Recipe, size: int) -> Context:
+        """The context of training by a recipe on images of a size."""
+        assigner = self.context.assigner
+        if recipe.boxes and size != self.context.size:
+            assigner = BoxAssigner(size, self.context.device)
+        return replace(self.context, recipe=recipe, size=size, assigner=assigner)
 
     def measure(self, dataset: BrainTumorTestDataset) -> dict[str, float]:
         """Losses and accuracy of the kept network on images as they are, as `history.csv` names them."""
@@ -189,9 +189,9 @@ class TrainingRun:
         batches = Batches(dataset, order, self.recipe.batch_size)
         return validate(self.best_model, batches, self.context)
 
-    def _training_batches(self, generator: Generator, progress: float) -> Batches:
-        order = self.processes.share(training_order(self.training, self.recipe, generator, progress))
-        return Batches(self.training, order, self.recipe.batch_size // self.processes.count)
+    def _training_batches(self, recipe: Recipe, generator: Generator) -> Batches:
+        order = self.processes.share(training_order(self.training, recipe, generator))
+        return Batches(self.training, order, recipe.batch_size // self.processes.count)
 
     def _after_step(self) -> None:
         if self.one_cycle is not None:

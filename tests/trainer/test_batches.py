@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Generator
 
-from trainer.batches import Batches, made_share, place_for, training_order
+from trainer.batches import Batches, place_for, training_order
 from trainer.dataset import BrainTumorDataset
 from trainer.labels import Split, list_samples
 from trainer.parallel import Processes
@@ -22,7 +22,7 @@ def dataset(data: Path) -> BrainTumorDataset:
 
 def order_of(dataset: BrainTumorDataset, seed: int, *, balanced: bool) -> torch.Tensor:
     recipe = replace(DEFAULT if balanced else SEED, batch_size=3)
-    return training_order(dataset, recipe, Generator().manual_seed(seed), progress=0.0)
+    return training_order(dataset, recipe, Generator().manual_seed(seed))
 
 
 def test_the_published_recipe_sees_every_image_once(dataset: BrainTumorDataset) -> None:
@@ -39,11 +39,6 @@ def test_a_balanced_epoch_is_whole_batches(dataset: BrainTumorDataset) -> None:
 def test_the_seed_decides_the_order(dataset: BrainTumorDataset, balanced: bool) -> None:
     orders = [order_of(dataset, seed, balanced=balanced).tolist() for seed in (1, 1, 2)]
     assert orders[0] == orders[1] != orders[2]
-
-
-def test_counterfactuals_leave_towards_the_end() -> None:
-    recipe = replace(DEFAULT, counterfactual_share=0.4, counterfactuals_leave_at=0.5)
-    assert [made_share(recipe, progress) for progress in (0.0, 0.5, 0.75, 1.0)] == pytest.approx([0.4, 0.4, 0.2, 0.0])
 
 
 def test_the_last_batch_is_smaller_but_never_one_image(dataset: BrainTumorDataset) -> None:

@@ -20,6 +20,19 @@ def test_sizes_are_what_the_network_takes() -> None:
     assert sizes == [32, 32, 32, 32, 64, 64, 160, 192, 224]
 
 
+def test_at_the_end_scans_are_shown_as_they_are() -> None:
+    assert DEFAULT.at(0.0) == DEFAULT.at(0.79) == DEFAULT
+    end = DEFAULT.at(0.8)
+    assert (end.counterfactual_share, end.style_mixing, end.augmentation.looks) == (0, 0, False)
+    assert end.augmentation.brightness
+    assert replace(end, counterfactual_share=DEFAULT.counterfactual_share, style_mixing=DEFAULT.style_mixing,
+                   augmentation=DEFAULT.augmentation) == DEFAULT  # fmt: skip
+
+
+def test_without_a_plain_ending_nothing_changes() -> None:
+    assert INGREDIENTS["plain-ending"](DEFAULT).at(0.99) == INGREDIENTS["plain-ending"](DEFAULT)
+
+
 def test_without_growing_all_epochs_are_of_one_size() -> None:
     plain = INGREDIENTS["growing"](DEFAULT)
     assert [plain.size_at(progress) for progress in (0.0, 0.5, 1.0)] == [192] * 3
