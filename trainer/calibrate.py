@@ -8,19 +8,17 @@ import logging
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
-from itertools import chain
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 from rich.progress import track
-from scipy.special import logit
 
 from trainer.arguments import parse_model_change
 from trainer.fusion import (
     KindEvidence,
     TumorEvidence,
     boxes_tell_tumors_apart,
+    fit_boxes_alone,
     fit_kind,
     fit_temperature,
     fit_tumor,
@@ -36,18 +34,21 @@ from trainer.runtime.bundle import (
     write_calibration,
     write_manifest,
 )
-from trainer.runtime.decision import NEVER_NOVEL, NO_BOXES, Calibration, decide, familiarity
+from trainer.runtime.decision import NEVER_NOVEL, NO_BOXES, Calibration, log_odds
 from trainer.runtime.engine import EngineError
 from trainer.runtime.predictor import EngineName, Predictor, load_predictor
 from trainer.runtime.records import NO_TUMOR_INDEX
 from trainer.shifted_sets import shifted_sets
 from trainer.terminal import PROGRESS
 from trainer.thresholds import (
+    FAMILIAR_SHARE,
+    NOT_UNFAMILIAR_SHARE,
+    UNFAMILIAR_NONE,
+    UNFAMILIAR_TUMOR,
     best_box_threshold,
     disagreement_threshold,
     margin_threshold,
     operating_point,
-    unfamiliar_log_odds,
 )
 
 logger = logging.getLogger("trainer.calibrate")
@@ -77,19 +78,15 @@ def listed_samples(data: Path, file_list: Path) -> list[Sample]:
 
 
 def fit_calibration(
-    reads: Sequence[ReadSample],
-    boxes: bool,
-    shifted: Sequence[Sequence[LabelledReading]] = (),
-    base: Calibration | None = None,
+    reads: Sequence[ReadSample], boxes: bool, shifted: Sequence[Sequence[LabelledReading]] = ()
 ) -> Calibration:
     """Fit everything, step by step: temperature, tumour or not, kind, then the thresholds on the finished answers.
 
     Args:
         reads: the held-out images as the network reads them.
         boxes: whether the model was trained to box lesions.
-        shifted: the same images as other scanners would show them, set by set (`trainer.shifted_sets`); together they
-            count as much in "tumour or not" as the images themselves.
-        base: has the novelty thresholds; without, every image is familiar.
+        shifted: the same images as other scanners would show them, set by set (`trainer.shifted_sets`); without, every
+            image is taken for familiar.
 
     Raises:
         CalibrationError: the images are all tumours, or all without.
@@ -103,15 +100,12 @@ def fit_calibration(
             "train with a larger held-out share."
         )
     temperature = fit_temperature(np.stack([each.reading.class_logits for each in plain]), class_indices)
-    calibration = replace(base or Calibration(), class_temperature=temperature)
-    alone = TumorEvidence.of(plain, np.full(len(plain), 1 / len(plain)), calibration, boxes=boxes)
-    boxes_lead = boxes and boxes_tell_tumors_apart(alone)
-    sets = [plain, *shifted]
-    evidence = TumorEvidence.of(list(chain(*sets)), _weights_of(sets), calibration, boxes=boxes_lead)
+    evidence = TumorEvidence.of(plain, temperature)
+    boxes_lead = boxes and boxes_tell_tumors_apart(evidence)
     box_weight, classifier_weight, bias = fit_tumor(evidence, boxes=boxes_lead)
-    kind_box_weight, kind_classifier_weight = fit_kind(KindEvidence.of(plain, calibration), boxes=boxes)
-    calibration = replace(
-        calibration,
+    kind_box_weight, kind_classifier_weight = fit_kind(KindEvidence.of(plain, temperature), boxes=boxes)
+    calibration = Calibration(
+        class_temperature=temperature,
         box_weight=box_weight,
         classifier_weight=classifier_weight,
         tumor_bias=bias,
@@ -119,27 +113,25 @@ def fit_calibration(
         kind_classifier_weight=kind_classifier_weight,
         box_threshold=best_box_threshold(reads) if boxes else NO_BOXES,
     )
-    calibration = _with_thresholds(calibration, reads, tumor)
-    return _with_unfamiliar(calibration, list(chain(*shifted))) if shifted else calibration
+    if boxes_lead and shifted:  # else there is nobody else to ask about an unfamiliar image
+        calibration = _with_unfamiliar(calibration, plain, shifted)
+    return _with_thresholds(calibration, reads, tumor)
 
 
-def _weights_of(sets: Sequence[Sequence[LabelledReading]]) -> npt.NDArray[np.float64]:
-    """What each image of the sets counts: those of the first half of all, each other set an equal part of the rest."""
-    shares = [0.5, *([0.5 / (len(sets) - 1)] * (len(sets) - 1))] if len(sets) > 1 else [1.0]
-    return np.concatenate([np.full(len(each), share / len(each)) for each, share in zip(sets, shares, strict=True)])
-
-
-def _with_unfamiliar(calibration: Calibration, shifted: Sequence[LabelledReading]) -> Calibration:
-    answered = [
-        decide(each.reading.class_logits, each.reading.detections, calibration, each.reading.novelty)
-        for each in shifted
-    ]
-    for_tumor, for_none = unfamiliar_log_odds(
-        logit(np.clip([each.tumor_probability for each in answered], 1e-9, 1 - 1e-9)),
-        np.array([familiarity(each.novelty, calibration) for each in answered]),
-        np.array([each.is_tumor for each in shifted]),
+def _with_unfamiliar(
+    calibration: Calibration, plain: Sequence[LabelledReading], shifted: Sequence[Sequence[LabelledReading]]
+) -> Calibration:
+    weight, bias = fit_boxes_alone([TumorEvidence.of(each, calibration.class_temperature) for each in shifted])
+    novelties = [each.reading.novelty for each in plain]
+    return replace(
+        calibration,
+        unfamiliar_box_weight=weight,
+        unfamiliar_bias=bias,
+        unfamiliar_tumor_log_odds=log_odds(UNFAMILIAR_TUMOR),
+        unfamiliar_none_log_odds=log_odds(UNFAMILIAR_NONE),
+        familiar_up_to=float(np.quantile(novelties, FAMILIAR_SHARE)),
+        unfamiliar_from=float(np.quantile(novelties, NOT_UNFAMILIAR_SHARE)),
     )
-    return replace(calibration, unfamiliar_tumor_log_odds=for_tumor, unfamiliar_none_log_odds=for_none)
 
 
 def read_shifted(predictor: Predictor, samples: Sequence[Sample], cut_to_head: bool) -> list[list[LabelledReading]]:
@@ -181,11 +173,10 @@ def calibrate_folder(folder: Path, data: Path) -> Calibration:
     predictor = load_predictor(folder, EngineName.OPENVINO)
     samples = listed_samples(data, folder / HELD_OUT_FILES)
     reads, _ = read_samples(predictor, samples, "reading the held-out images")
-    former, boxes = read_calibration(folder), bool(manifest.recipe.get("boxes", True))
-    base = Calibration(familiar_up_to=former.familiar_up_to, novelty_threshold=former.novelty_threshold)
-    knows_its_kind = base.novelty_threshold < NEVER_NOVEL
-    shifted = read_shifted(predictor, samples, manifest.cut_to_head) if boxes and knows_its_kind else []
-    calibration = fit_calibration(reads, boxes, shifted, base)
+    boxes, novelty_threshold = bool(manifest.recipe.get("boxes", True)), read_calibration(folder).novelty_threshold
+    knows_novelty = novelty_threshold < NEVER_NOVEL
+    shifted = read_shifted(predictor, samples, manifest.cut_to_head) if boxes and knows_novelty else []
+    calibration = replace(fit_calibration(reads, boxes, shifted), novelty_threshold=novelty_threshold)
     write_calibration(folder, calibration)
     write_manifest(folder, manifest.version, manifest.input_size, manifest.flip_tta, manifest.recipe)
     return calibration

@@ -46,7 +46,6 @@ logger = logging.getLogger("trainer.fit_novelty")
 DIMENSIONS = 64
 IMAGES = 1200
 """Images the subspace is fitted on, drawn from the training images."""
-FAMILIAR_SHARE = 0.8
 SEED = 20262
 
 
@@ -55,34 +54,28 @@ class Separation:
     """How well a threshold separates.
 
     Attributes:
-        familiar_up_to: distance that `FAMILIAR_SHARE` of the held-out scans, as they are, stay below.
         threshold: distance from which an image counts as unlike the training images.
         caught: share of the pictures that are no brain MR above it, 0..1.
         kept: share of the scans below it.
     """
 
-    familiar_up_to: float
     threshold: float
     caught: float
     kept: float
 
 
-def separate(
-    held_out: npt.NDArray[np.float64], scans: npt.NDArray[np.float64], others: npt.NDArray[np.float64]
-) -> Separation:
+def separate(scans: npt.NDArray[np.float64], others: npt.NDArray[np.float64]) -> Separation:
     """The threshold of the best sum of `caught` and `kept` (Youden's index); of equally good ones, in the widest gap.
 
     Args:
-        held_out: distances `(k,)` of scans like those the model was trained on.
-        scans: distances `(n,)` of brain MR of every kind.
+        scans: distances `(n,)` of brain MR.
         others: distances `(m,)` of what is none.
     """
     values = np.unique(np.concatenate([scans, others, [0.0, NEVER_NOVEL]]))  # there is a gap, whatever the distances
     between, gaps = (values[:-1] + values[1:]) / 2, np.diff(values)
     both = (others[None] >= between[:, None]).mean(1) + (scans[None] < between[:, None]).mean(1)
     threshold = float(between[np.where(np.isclose(both, both.max()), gaps, 0).argmax()])
-    familiar_up_to = min(float(np.quantile(held_out, FAMILIAR_SHARE)), threshold)
-    return Separation(familiar_up_to, threshold, float((others >= threshold).mean()), float((scans < threshold).mean()))
+    return Separation(threshold, float((others >= threshold).mean()), float((scans < threshold).mean()))
 
 
 def features_of(predictor: Predictor, images: Sequence[GreyImage], title: str) -> FloatArray:
@@ -117,8 +110,9 @@ def fit_novelty(
     scans = [read_grey(sample.image_path) for sample in held_out]
     looks = features_of(predictor, [*scans, *other_looks(scans, SEED)], "reading held-out images")
     others = features_of(predictor, no_brain_images(scans, SEED), "reading what is no brain MR")
-    of_looks = subspace.distances(looks).astype(np.float64)
-    return subspace, separate(of_looks[: len(scans)], of_looks, subspace.distances(others).astype(np.float64))
+    return subspace, separate(
+        subspace.distances(looks).astype(np.float64), subspace.distances(others).astype(np.float64)
+    )
 
 
 def fit_novelty_of_folder(folder: Path, data: Path) -> Separation:
@@ -134,24 +128,21 @@ def fit_novelty_of_folder(folder: Path, data: Path) -> Separation:
     """
     manifest = read_manifest(folder)
     manifest = replace(manifest, files={name: digest for name, digest in manifest.files.items() if name != NOVELTY})
-    _write(folder, manifest, NEVER_NOVEL, NEVER_NOVEL, None)
+    _write(folder, manifest, NEVER_NOVEL, None)
     predictor = load_predictor(folder, EngineName.OPENVINO)
     training, held_out = (listed_samples(data, folder / name) for name in (TRAINING_FILES, HELD_OUT_FILES))
     subspace, separation = fit_novelty(predictor, training, held_out)
-    _write(folder, manifest, separation.familiar_up_to, separation.threshold, subspace)
+    _write(folder, manifest, separation.threshold, subspace)
     calibrate_folder(folder, data)
     return separation
 
 
-def _write(
-    folder: Path, manifest: Manifest, familiar_up_to: float, threshold: float, subspace: TrainingSubspace | None
-) -> None:
+def _write(folder: Path, manifest: Manifest, threshold: float, subspace: TrainingSubspace | None) -> None:
     if subspace is None:
         (folder / NOVELTY).unlink(missing_ok=True)
     else:
         subspace.write(folder / NOVELTY)
-    calibration = replace(read_calibration(folder), familiar_up_to=familiar_up_to, novelty_threshold=threshold)
-    write_calibration(folder, calibration)
+    write_calibration(folder, replace(read_calibration(folder), novelty_threshold=threshold))
     write_sums(folder, manifest, [CALIBRATION] if subspace is None else [CALIBRATION, NOVELTY])
 
 

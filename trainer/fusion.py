@@ -11,7 +11,7 @@ from scipy.optimize import minimize, minimize_scalar
 from scipy.special import log_softmax
 
 from trainer.readings import LabelledReading
-from trainer.runtime.decision import Calibration, familiarity, weigh
+from trainer.runtime.decision import weigh
 from trainer.runtime.records import CLASSES, LESION_CLASSES
 
 logger = logging.getLogger(__name__)
@@ -20,13 +20,11 @@ Float64Array = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
 TEMPERATURE_RANGE = (0.25, 4.0)
-BOX_LEAD = 3.0
+BOX_LEAD = 1.0
 """How many times the classifier's weight the boxes have at least, in "tumour or not". The classifier alone is the worse
 guide wherever images are not like the training data (docs/data.md)."""
 SMALLEST_BOX_GAP = 0.5
 """Log-odds by which tumours must stand out in the boxes for these to take part at all (trials and broken runs)."""
-SMALLEST_CLASSIFIER_GAP = 0.05
-"""Likewise in the classifier, as far as it is trusted."""
 
 
 @dataclass(frozen=True)
@@ -35,32 +33,27 @@ class TumorEvidence:
 
     Attributes:
         box: `(n,)` as `trainer.runtime.decision.Evidence.box`.
-        classifier: `(n,)` likewise, as far as the image is familiar.
+        classifier: `(n,)` likewise.
         tumor: `(n,)` bool.
-        weights: `(n,)` what each image counts, sum 1.
     """
 
     box: Float64Array
     classifier: Float64Array
     tumor: npt.NDArray[np.bool_]
-    weights: Float64Array
 
     @classmethod
-    def of(cls, images: Sequence[LabelledReading], weights: Float64Array, base: Calibration, *, boxes: bool) -> Self:
-        """Weigh every reading, by the temperature and the novelty thresholds of `base`."""
-        found = [weigh(each.reading.class_logits, each.reading.detections, base.class_temperature) for each in images]
-        trust = [familiarity(each.reading.novelty, base) if boxes else 1.0 for each in images]
+    def of(cls, images: Sequence[LabelledReading], class_temperature: float) -> Self:
+        """Weigh every reading."""
+        found = [weigh(each.reading.class_logits, each.reading.detections, class_temperature) for each in images]
         return cls(
             np.array([evidence.box for evidence in found]),
-            np.array([evidence.classifier for evidence in found]) * np.array(trust),
+            np.array([evidence.classifier for evidence in found]),
             np.array([each.is_tumor for each in images]),
-            weights,
         )
 
     def gap(self, values: Float64Array) -> float:
         """How much more of `values` `(n,)` tumours have than the rest, on average."""
-        means = [np.average(values[rows], weights=self.weights[rows]) for rows in (self.tumor, ~self.tumor)]
-        return float(means[0] - means[1])
+        return float(values[self.tumor].mean() - values[~self.tumor].mean())
 
 
 @dataclass(frozen=True)
@@ -78,10 +71,10 @@ class KindEvidence:
     kinds: npt.NDArray[np.bool_]
 
     @classmethod
-    def of(cls, images: Sequence[LabelledReading], base: Calibration) -> Self:
+    def of(cls, images: Sequence[LabelledReading], class_temperature: float) -> Self:
         """Weigh the readings of the tumours among `images`."""
         tumors = [each for each in images if each.is_tumor]
-        found = [weigh(each.reading.class_logits, each.reading.detections, base.class_temperature) for each in tumors]
+        found = [weigh(each.reading.class_logits, each.reading.detections, class_temperature) for each in tumors]
         indices = np.array([CLASSES.index(label) for label in LESION_CLASSES])
         return cls(
             np.stack([evidence.box_kinds for evidence in found]),
@@ -121,30 +114,48 @@ def boxes_tell_tumors_apart(evidence: TumorEvidence) -> bool:
 
 
 def fit_tumor(evidence: TumorEvidence, *, boxes: bool) -> tuple[float, float, float]:
-    """Box weight, classifier weight and bias of "tumour or not".
+    """Box weight, classifier weight and bias of "tumour or not", on familiar images.
 
     Each kind of evidence is measured by its gap. In these units the box weight is held at `BOX_LEAD` times the
     classifier's or above, so where both speak with their usual strength and contradict each other the boxes win. A free
     fit would follow the classifier: on images like the training data it would do alone.
     """
-    tumor = evidence.tumor
-    target = softened(np.stack([~tumor, tumor], 1))[:, 1]
-    box_gap, classifier_gap = evidence.gap(evidence.box), evidence.gap(evidence.classifier)
-    hears_classifier = classifier_gap >= SMALLEST_CLASSIFIER_GAP
-    nothing = np.zeros(len(tumor))
-    box = evidence.box / box_gap if boxes else nothing
-    classifier = evidence.classifier / classifier_gap if hears_classifier else nothing
+    box_gap, classifier_gap = evidence.gap(evidence.box), max(evidence.gap(evidence.classifier), 1e-3)
+    box = evidence.box / box_gap if boxes else np.zeros(len(evidence.tumor))
     # one weight is shared, BOX_LEAD to 1, and the box has another on top; neither is negative, so the box leads
-    features = np.stack([BOX_LEAD * box + classifier, box, np.ones(len(tumor))], 1)
+    features = np.stack([BOX_LEAD * box + evidence.classifier / classifier_gap, box], 1)
+    (shared, extra), bias = _fit_log_odds(features, evidence.tumor, np.full(len(box), 1 / len(box)))
+    return (BOX_LEAD * shared + extra) / box_gap if boxes else 0.0, shared / classifier_gap, bias
+
+
+def fit_boxes_alone(sets: Sequence[TumorEvidence]) -> tuple[float, float]:
+    """Box weight and bias of "tumour or not" on unfamiliar images, of which each set counts the same."""
+    weights = np.concatenate([np.full(len(each.tumor), 1 / len(each.tumor) / len(sets)) for each in sets])
+    box, tumor = (np.concatenate([getattr(each, name) for each in sets]) for name in ("box", "tumor"))
+    (weight,), bias = _fit_log_odds(box[:, None], tumor, weights)
+    return weight, bias
+
+
+def _fit_log_odds(
+    features: Float64Array, tumor: npt.NDArray[np.bool_], counts: Float64Array
+) -> tuple[tuple[float, ...], float]:
+    """Weights of features `(n, k)`, none negative, and bias of the log-odds of a tumour `(n,)`, by likelihood.
+
+    Args:
+        features: `(n, k)`.
+        tumor: `(n,)` the truth.
+        counts: `(n,)` what each image counts, sum 1.
+    """
+    target = softened(np.stack([~tumor, tumor], 1))[:, 1]
 
     def loss(weights: Float64Array) -> float:
-        z = features @ weights
-        return float(evidence.weights @ (np.logaddexp(0, z) - target * z))
+        z = features @ weights[:-1] + weights[-1]
+        return float(counts @ (np.logaddexp(0, z) - target * z))
 
-    found = minimize(loss, np.array([1.0, 0.0, 0.0]), method="L-BFGS-B", bounds=[(0, None), (0, None), (None, None)])
-    shared, extra, bias = (float(value) for value in found.x)
-    box_weight = (BOX_LEAD * shared + extra) / box_gap if boxes else 0.0
-    return box_weight, shared / classifier_gap if hears_classifier else 0.0, bias
+    start = np.array([1.0, *([0.0] * features.shape[1])])
+    bounds = [(0, None)] * features.shape[1] + [(None, None)]
+    *weights, bias = minimize(loss, start, method="L-BFGS-B", bounds=bounds).x.tolist()
+    return tuple(weights), bias
 
 
 def fit_kind(evidence: KindEvidence, *, boxes: bool) -> tuple[float, float]:

@@ -18,9 +18,10 @@ REVIEW_BUDGET = 0.05
 """Share of held-out images that each of the two review rules may send to a person."""
 MARGIN_RANGE = (0.1, 0.5)
 DISAGREEMENT_RANGE = (0.5, 0.95)
-UNFAMILIAR_ERRORS = 0.02
-"""Share of unfamiliar tumours that may be missed, and of others that may be called one, without a person looking."""
-UNFAMILIAR_LOG_ODDS_RANGE = (1.0, 8.0)
+UNFAMILIAR_TUMOR, UNFAMILIAR_NONE = 0.95, 0.7
+"""How probable a tumour, or none, must be on an unfamiliar image, or a person looks."""
+FAMILIAR_SHARE, NOT_UNFAMILIAR_SHARE = 0.8, 0.99
+"""Shares of the held-out images that are wholly familiar, and that are not wholly unfamiliar."""
 BOX_THRESHOLD_RANGE = (0.15, 0.6)
 MATCH_IOU = 0.5
 
@@ -35,28 +36,6 @@ def margin_threshold(probabilities: npt.NDArray[np.float64]) -> float:
     """The lead of the first over the second of `(n, 4)` that all but `REVIEW_BUDGET` of the images have."""
     ordered = np.sort(probabilities, 1)
     return float(np.clip(np.quantile(ordered[:, -1] - ordered[:, -2], REVIEW_BUDGET), *MARGIN_RANGE))
-
-
-def unfamiliar_log_odds(
-    log_odds: npt.NDArray[np.float64], familiarities: npt.NDArray[np.float64], tumor: npt.NDArray[np.bool_]
-) -> tuple[float, float]:
-    """The log-odds that "a tumour" and "no tumour" need, so that few unfamiliar images are wrong with nobody looking.
-
-    Args:
-        log_odds: `(n,)` of a tumour, as answered, for images of which some are unfamiliar.
-        familiarities: `(n,)` of the same, 1 where an image is familiar: those take no part.
-        tumor: `(n,)` the truth.
-    """
-
-    def needed(rows: npt.NDArray[np.bool_], against: npt.NDArray[np.float64]) -> float:
-        unfamiliar = rows & (familiarities < 1)
-        wrong = unfamiliar & (against > 0)
-        farthest = np.sort(against[wrong] / (1 - familiarities[wrong]))[::-1]
-        allowed = int(UNFAMILIAR_ERRORS * unfamiliar.sum())
-        least = float(farthest[allowed]) + 1e-6 if len(farthest) > allowed else 0.0
-        return float(np.clip(least, *UNFAMILIAR_LOG_ODDS_RANGE))
-
-    return needed(~tumor, log_odds), needed(tumor, -log_odds)
 
 
 def disagreement_threshold(predictions: Sequence[SlicePrediction]) -> float:

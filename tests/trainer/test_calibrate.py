@@ -8,19 +8,26 @@ import pytest
 
 from trainer import calibrate
 from trainer.calibrate import CalibrationError, fit_calibration, listed_samples
-from trainer.fusion import BOX_LEAD, KindEvidence, TumorEvidence, fit_kind, fit_temperature, fit_tumor, softened
+from trainer.fusion import (
+    BOX_LEAD,
+    KindEvidence,
+    TumorEvidence,
+    fit_boxes_alone,
+    fit_kind,
+    fit_temperature,
+    fit_tumor,
+    softened,
+)
 from trainer.labels import DatasetError
 from trainer.readings import LabelledReading, ReadSample, answers
 from trainer.runtime.bundle import ModelBundle, read_manifest, write_calibration, write_manifest
-from trainer.runtime.decision import NO_BOXES, Calibration
+from trainer.runtime.decision import NEVER_NOVEL, NO_BOXES, Calibration, sigmoid
 from trainer.runtime.records import CLASSES, LESION_CLASSES, SlicePrediction, TumorClass
 from trainer.thresholds import (
-    UNFAMILIAR_LOG_ODDS_RANGE,
     best_box_threshold,
     disagreement_threshold,
     margin_threshold,
     operating_point,
-    unfamiliar_log_odds,
 )
 
 from .readings_made_by_hand import line, read
@@ -53,8 +60,7 @@ def labelled(reads: list[ReadSample]) -> list[LabelledReading]:
 
 
 def tumor_evidence(reads: list[ReadSample]) -> TumorEvidence:
-    """Of images that all count the same."""
-    return TumorEvidence.of(labelled(reads), np.full(len(reads), 1 / len(reads)), Calibration(), boxes=True)
+    return TumorEvidence.of(labelled(reads), 1.0)
 
 
 class TestFusion:
@@ -71,15 +77,16 @@ class TestFusion:
         count = 40
         tumor = np.arange(count) % 2 == 0
         sign = np.where(tumor, 1.0, -1.0)
-        evidence = TumorEvidence(3 * sign, 4 * sign, tumor, np.full(count, 1 / count))
+        evidence = TumorEvidence(3 * sign, 4 * sign, tumor)
         box_weight, classifier_weight, bias = fit_tumor(evidence, boxes=True)
         assert max(box_weight, classifier_weight, abs(bias)) < 10
 
-    def test_images_that_count_more_are_followed(self) -> None:
-        reads = held_out()
-        plain, tumor = tumor_evidence(reads), np.array([each.is_tumor for each in labelled(reads)])
-        rare = replace(plain, weights=np.where(tumor, 0.1, 1.0) / np.where(tumor, 0.1, 1.0).sum())
-        assert fit_tumor(rare, boxes=True)[2] < fit_tumor(plain, boxes=True)[2]
+    def test_sets_count_the_same_however_large(self) -> None:
+        few, many = tumor_evidence(held_out(40)), tumor_evidence(held_out(400))
+        higher = replace(many, box=many.box + 3)
+        lines = [-bias / weight for weight, bias in map(fit_boxes_alone, ([few, higher], [many, higher], [many]))]
+        assert lines[0] == pytest.approx(lines[1], abs=0.3)
+        assert lines[2] < lines[0] - 0.5
 
     def test_targets_are_soft_where_images_are_few(self) -> None:
         one_hot = np.array([[True, False]] * 9 + [[False, True]])
@@ -92,7 +99,7 @@ class TestFusion:
         assert "the classifier decides alone" in caplog.text
 
     def test_the_kind_uses_both_opinions(self) -> None:
-        assert min(fit_kind(KindEvidence.of(labelled(held_out()), Calibration()), boxes=True)) > 0.1
+        assert min(fit_kind(KindEvidence.of(labelled(held_out()), 1.0), boxes=True)) > 0.1
 
     @pytest.mark.parametrize("temperature", [0.5, 1.0, 2.0])
     def test_the_temperature_is_found(self, temperature: float) -> None:
@@ -111,27 +118,24 @@ class TestFusion:
         assert np.mean(right) > 0.93
         assert np.mean(certainty) == pytest.approx(np.mean(right), abs=0.06)
 
-    def test_the_images_as_others_would_show_them_take_part(self) -> None:
-        """Elsewhere every box scores higher, tumour or not: there the line between them has to lie higher too."""
-        reads = held_out()
+    def test_elsewhere_the_line_is_drawn_by_images_as_others_would_show_them(self) -> None:
+        """There every box scores higher, tumour or not: the line between them has to lie higher too."""
+        reads = [replace(each, reading=replace(each.reading, novelty=n / 200)) for n, each in enumerate(held_out())]
         louder = [replace(each.reading.detections, scores=each.reading.detections.scores**0.3) for each in reads]
         shifted = [
             LabelledReading(replace(each.reading, detections=found), each.sample.class_index)
             for each, found in zip(reads, louder, strict=True)
         ]
-        alone, together = fit_calibration(reads, boxes=True), fit_calibration(reads, boxes=True, shifted=[shifted])
-        # the box log-odds at which an undecided classifier leaves tumour and no tumour even
-        lines = [-calibration.tumor_bias / calibration.box_weight for calibration in (alone, together)]
-        assert lines[1] > lines[0] + 0.3
+        alone, both = fit_calibration(reads, boxes=True), fit_calibration(reads, boxes=True, shifted=[shifted])
+        assert (alone.familiar_up_to, alone.unfamiliar_from) == (NEVER_NOVEL, NEVER_NOVEL)
+        assert (both.familiar_up_to, both.unfamiliar_from) == pytest.approx((0.796, 0.985), abs=1e-3)
+        assert (both.box_weight, both.tumor_bias) == (alone.box_weight, alone.tumor_bias)
+        assert -both.unfamiliar_bias / both.unfamiliar_box_weight > 0.3
+        assert sigmoid(both.unfamiliar_tumor_log_odds) == pytest.approx(0.95)
 
-    def test_the_classifier_counts_where_images_are_familiar(self) -> None:
-        reads = [replace(each, reading=replace(each.reading, novelty=0.9)) for each in held_out()]
-        base = Calibration(familiar_up_to=0.4, novelty_threshold=0.8)
-        assert fit_calibration(reads, boxes=True, base=base).classifier_weight == pytest.approx(0, abs=1e-6)
-        assert fit_calibration(reads, boxes=False, base=base).classifier_weight > 0.3
-
-    def test_a_model_without_boxes(self) -> None:
-        calibration = fit_calibration(held_out(), boxes=False)
+    def test_a_model_without_boxes_asks_the_classifier_everywhere(self) -> None:
+        calibration = fit_calibration(held_out(), boxes=False, shifted=[labelled(held_out())])
+        assert (calibration.familiar_up_to, calibration.unfamiliar_from) == (NEVER_NOVEL, NEVER_NOVEL)
         assert (calibration.box_weight, calibration.kind_box_weight, calibration.box_threshold) == (0, 0, NO_BOXES)
 
     def test_one_kind_of_image_is_not_enough(self) -> None:
@@ -176,31 +180,6 @@ class TestThresholds:
     def test_a_lesion_is_found_once(self) -> None:
         twice = read(TumorClass.GLIOMA, (line(0, *HERE),), ((0.5, 0, HERE), (0.4, 0, (10.0, 10.0, 30.0, 29.0))))
         assert best_box_threshold([twice]) > 0.4
-
-
-class TestUnfamiliar:
-    """100 tumours and 100 others, answered with a certainty of 1.5 at half familiarity; some of the answers wrong."""
-
-    least, most = UNFAMILIAR_LOG_ODDS_RANGE
-
-    def needed(self, *wrong: int, certainty: float = 1.5, familiarity: float = 0.5) -> tuple[float, float]:
-        tumor, right = np.arange(200) < 100, ~np.isin(np.arange(200), wrong)
-        return unfamiliar_log_odds(np.where(tumor == right, certainty, -certainty), np.full(200, familiarity), tumor)
-
-    def test_a_few_wrong_answers_may_stay(self) -> None:
-        assert self.needed(3, 4, 150, 151) == (self.least, self.least)
-
-    def test_more_false_alarms_make_a_tumour_need_more(self) -> None:
-        assert self.needed(3, 4, *range(150, 155)) == (pytest.approx(3.0, abs=1e-3), self.least)
-
-    def test_more_missed_tumours_make_no_tumour_need_more(self) -> None:
-        assert self.needed(*range(5), 150, 151) == (self.least, pytest.approx(3.0, abs=1e-3))
-
-    def test_it_is_bounded(self) -> None:
-        assert self.needed(*range(200), certainty=9.0) == (self.most, self.most)
-
-    def test_familiar_images_take_no_part(self) -> None:
-        assert self.needed(*range(200), familiarity=1.0) == (self.least, self.least)
 
 
 class TestFolder:

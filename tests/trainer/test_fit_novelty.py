@@ -27,14 +27,12 @@ from trainer.unfamiliar_images import no_brain_images
 
 class TestSeparating:
     def test_between_two_groups_it_stands_in_the_middle(self) -> None:
-        found = separate(np.array([0.1, 0.2]), np.array([0.1, 0.2, 0.3]), np.array([0.7, 0.8]))
-        assert found.familiar_up_to == pytest.approx(0.195)
+        found = separate(np.array([0.1, 0.2, 0.3]), np.array([0.7, 0.8]))
         assert found.threshold == pytest.approx(0.5)
         assert (found.caught, found.kept) == (1, 1)
 
     def test_where_they_overlap_the_most_are_on_their_side(self) -> None:
-        found = separate(np.array([0.1, 0.9]), np.array([0.1, 0.2, 0.3, 0.9]), np.array([0.25, 0.7, 0.8, 0.95]))
-        assert found.familiar_up_to == found.threshold
+        found = separate(np.array([0.1, 0.2, 0.3, 0.9]), np.array([0.25, 0.7, 0.8, 0.95]))
         assert found.threshold == pytest.approx(0.5)
         assert (found.caught, found.kept) == (0.75, 0.75)
 
@@ -52,7 +50,7 @@ class TestModelFolder:
     def test_an_exported_model_knows_its_training_images(self, model_folder: Path) -> None:
         bundle = ModelBundle.load(model_folder)
         assert bundle.subspace is not None
-        assert 0 < bundle.calibration.familiar_up_to <= bundle.calibration.novelty_threshold < NEVER_NOVEL
+        assert 0 < bundle.calibration.novelty_threshold < NEVER_NOVEL
 
     def test_an_answer_says_how_unlike_the_image_is(self, model_folder: Path) -> None:
         predictor = load_predictor(model_folder, EngineName.OPENVINO, threads=1)

@@ -117,9 +117,7 @@ class TestReasons:
     def test_an_unfamiliar_scan_needs_a_surer_answer(self, novelty: float, log_odds: float, is_unsure: bool) -> None:
         likely = finding((0.7, 0.0, 0.3, 0.0), BOX)
         slices = [SliceFinding(likely.header, replace(likely.prediction, novelty=novelty))] * 2 + [likely]
-        calibration = replace(
-            CALIBRATION, familiar_up_to=0.4, novelty_threshold=0.5, unfamiliar_tumor_log_odds=log_odds
-        )
+        calibration = replace(CALIBRATION, familiar_up_to=0.4, unfamiliar_from=0.5, unfamiliar_tumor_log_odds=log_odds)
         reasons = review_reasons(slices, likely.prediction.probabilities, calibration)
         assert (ReviewReason.UNSURE_OF_UNFAMILIAR in reasons) is is_unsure
 

@@ -1,8 +1,8 @@
 """The answer for one slice, from the network's boxes and class logits: one pure function, `decide`.
 
-The lesions lead, the global classifier is the second opinion (docs/architecture.md): it learns sequences and skulls
-and fails on other hospitals' images, the box head does not. So the classifier's say is bounded (`CLASSIFIER_LIMIT`),
-and `trainer.calibrate` holds its weight in "tumour or not" to a fraction of the boxes'.
+The lesions lead, the global classifier is the second opinion (docs/adr/0006): it learns sequences and skulls and fails
+on other hospitals' images, the box head does not. So the classifier's say is bounded (`CLASSIFIER_LIMIT`), its weight
+in "tumour or not" is at most the boxes' (`trainer.calibrate`), and on images unlike the training images it has none.
 """
 
 import math
@@ -41,6 +41,7 @@ _HIGHEST_THRESHOLDS = {
     "low_margin": 1.0,
     "disagreement": 1.0,
     "familiar_up_to": NEVER_NOVEL,
+    "unfamiliar_from": NEVER_NOVEL,
     "novelty_threshold": NEVER_NOVEL,
 }
 
@@ -54,19 +55,21 @@ class Calibration:
 
     Attributes:
         class_temperature: divides the class logits, so that the classifier's own probabilities are honest.
-        box_weight: of the best box's log-odds in "tumour or not".
+        box_weight: of the best box's log-odds in "tumour or not", on a familiar image.
         classifier_weight: of the classifier's log-odds in the same.
         tumor_bias: log-odds added to both.
+        unfamiliar_box_weight: of the best box's log-odds on an unfamiliar image, where the boxes speak alone.
+        unfamiliar_bias: log-odds added to them there.
         kind_box_weight: of the best box scores of each kind in "which tumour".
         kind_classifier_weight: of the classifier in the same.
         box_threshold: boxes scored at or above are drawn; 0 to `NO_BOXES`. The three below are within 0 and 1.
         urgent_threshold: P(tumour) from which a slice is urgent: the triage operating point.
         low_margin: a smaller lead of the first over the second probability asks for review.
-        unfamiliar_tumor_log_odds: the log-odds that "a tumour" needs on an image just below `novelty_threshold`; from
-            `familiar_up_to` to there they grow from nothing, in proportion.
-        unfamiliar_none_log_odds: likewise those that "no tumour" needs.
+        unfamiliar_tumor_log_odds: the log-odds that "a tumour" needs on an unfamiliar image, where nobody is to look.
+        unfamiliar_none_log_odds: likewise those against it that "no tumour" needs.
         disagreement: probability the classifier must give another answer to count as a disagreement.
-        familiar_up_to: distance to the training images up to which an image is one of their kind.
+        familiar_up_to: distance to the training images up to which an image is familiar.
+        unfamiliar_from: distance from which on it is unfamiliar; between the two it is partly both.
         novelty_threshold: distance to the training images from which an image is no brain MR as the model knows it.
     """
 
@@ -74,6 +77,8 @@ class Calibration:
     box_weight: float = 1.0
     classifier_weight: float = 0.5
     tumor_bias: float = 1.0
+    unfamiliar_box_weight: float = 1.0
+    unfamiliar_bias: float = 1.0
     kind_box_weight: float = 1.0
     kind_classifier_weight: float = 0.5
     box_threshold: float = 0.3
@@ -83,14 +88,15 @@ class Calibration:
     unfamiliar_none_log_odds: float = 0.0
     disagreement: float = 0.7
     familiar_up_to: float = NEVER_NOVEL
+    unfamiliar_from: float = NEVER_NOVEL
     novelty_threshold: float = NEVER_NOVEL
 
     def __post_init__(self) -> None:
-        values = [getattr(self, field.name) for field in fields(self)]
-        if not all(isinstance(value, float | int) and math.isfinite(value) for value in values):
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        if not all(isinstance(value, float | int) and math.isfinite(value) for value in values.values()):
             raise ValueError("every value of a calibration is a finite number")
-        unfamiliar = self.unfamiliar_tumor_log_odds, self.unfamiliar_none_log_odds
-        if self.class_temperature <= 0 or min(*values[1:3], *values[4:6], *unfamiliar) < 0:
+        not_negative = [value for name, value in values.items() if name.endswith(("_weight", "_log_odds"))]
+        if self.class_temperature <= 0 or min(not_negative) < 0:
             raise ValueError(
                 "the temperature of a calibration is positive, its weights and needed log-odds are not negative"
             )
@@ -156,26 +162,28 @@ def weigh(class_logits: FloatArray, detections: Detections, class_temperature: f
 
 
 def familiarity(novelty: float, calibration: Calibration) -> float:
-    """1 for an image of the training images' kind, 0 from `novelty_threshold` on, in between in proportion."""
+    """1 for an image of the training images' kind, 0 from `unfamiliar_from` on, in between in proportion."""
     if novelty <= calibration.familiar_up_to:
         return 1.0
-    if novelty >= calibration.novelty_threshold:
+    if novelty >= calibration.unfamiliar_from:
         return 0.0
-    return (calibration.novelty_threshold - novelty) / (calibration.novelty_threshold - calibration.familiar_up_to)
+    return (calibration.unfamiliar_from - novelty) / (calibration.unfamiliar_from - calibration.familiar_up_to)
 
 
 def fuse(evidence: Evidence, calibration: Calibration, novelty: float = 0.0) -> _Float64Array:
     """Probabilities `(4,)`, order of `CLASSES`: tumour or not from the weighed log-odds, the kind from a softmax.
 
-    In "tumour or not" the classifier counts as far as the image is familiar: it is the opinion that does not carry over
-    to other scanners. Where the boxes say nothing (`box_weight` 0) it always counts.
+    On a familiar image boxes and classifier answer "tumour or not" together, on an unfamiliar one the boxes alone: what
+    the classifier learnt does not carry over to other scanners. In between the two answers are mixed, in log-odds.
     """
-    trust = familiarity(novelty, calibration) if calibration.box_weight else 1.0
-    tumor = sigmoid(
+    known = familiarity(novelty, calibration)
+    together = (
         calibration.box_weight * evidence.box
-        + calibration.classifier_weight * trust * evidence.classifier
+        + calibration.classifier_weight * evidence.classifier
         + calibration.tumor_bias
     )
+    boxes_alone = calibration.unfamiliar_box_weight * evidence.box + calibration.unfamiliar_bias
+    tumor = sigmoid(known * together + (1 - known) * boxes_alone)
     kinds = _softmax(
         calibration.kind_box_weight * evidence.box_kinds
         + calibration.kind_classifier_weight * evidence.classifier_kinds

@@ -16,7 +16,9 @@ from trainer.runtime.decision import (
     familiarity,
     is_unsure_of_unfamiliar,
     is_urgent,
+    log_odds,
     low_margin,
+    sigmoid,
 )
 from trainer.runtime.records import CLASSES, LESION_CLASSES, Detections, SlicePrediction, TumorClass
 
@@ -110,7 +112,7 @@ class TestBoxesLead:
 class TestFamiliarity:
     """The classifier counts less the more unlike the training images a scan is."""
 
-    calibration = replace(CALIBRATION, familiar_up_to=0.4, novelty_threshold=0.6)
+    calibration = replace(CALIBRATION, familiar_up_to=0.4, unfamiliar_from=0.6)
 
     @pytest.mark.parametrize(
         ("novelty", "expected"), [(0.0, 1), (0.4, 1), (0.45, 0.75), (0.55, 0.25), (0.6, 0), (1.5, 0)]
@@ -122,11 +124,11 @@ class TestFamiliarity:
     def test_a_model_that_does_not_know_finds_everything_familiar(self, novelty: float) -> None:
         assert familiarity(novelty, CALIBRATION) == 1
 
-    def test_at_the_threshold_only_the_boxes_speak(self) -> None:
+    def test_on_an_unfamiliar_image_the_boxes_speak_alone(self) -> None:
+        own = replace(self.calibration, unfamiliar_box_weight=2.0, unfamiliar_bias=0.5)
         for label in CLASSES:
-            answer = decide(says(label), detections((0.4, 0)), self.calibration, 0.6)
-            alone = decide(says(label), detections((0.4, 0)), replace(self.calibration, classifier_weight=0.0))
-            assert answer.tumor_probability == pytest.approx(alone.tumor_probability)
+            answer = decide(says(label), detections((0.4, 0)), own, 0.6)
+            assert answer.tumor_probability == pytest.approx(sigmoid(2 * log_odds(0.4) + 0.5), abs=1e-6)
 
     def test_in_between_it_counts_in_proportion(self) -> None:
         chances = [
