@@ -52,7 +52,7 @@ class Recipe:
 
     name: str
     size: int = 192
-    epochs: int = 32
+    epochs: int = 40
     batch_size: int = 32
     held_out_share: float = 0.06
     body_rate: float = 4e-4
