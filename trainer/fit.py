@@ -26,7 +26,7 @@ from trainer.labels import DatasetError, Split, list_samples
 from trainer.looks import look_groups
 from trainer.loop import TrainingError
 from trainer.memory import is_out_of_memory
-from trainer.model import BrainTumorClassifier, load_imagenet
+from trainer.model import BrainTumorClassifier, load_start_weights
 from trainer.parallel import Processes, joined_processes
 from trainer.parts import Parts, choose_parts
 from trainer.recipes import INGREDIENTS, RECIPES, Recipe
@@ -46,7 +46,11 @@ def add_recipe_arguments(parser: argparse.ArgumentParser) -> None:
     """The options that choose a recipe and change it, shared by `trainer.fit` and `trainer.cross_validate`."""
     parser.add_argument("--data", type=Path, default=Path("dataset"), help="folder with Train/ and Val/")
     parser.add_argument("--recipe", choices=sorted(RECIPES), default="default")
-    parser.add_argument("--weights", type=Path, help="ImageNet ResNet-50 weights, safetensors (default: torchvision)")
+    parser.add_argument(
+        "--weights",
+        type=Path,
+        help="ImageNet ResNet-50 weights, or model.safetensors of another run to go on from (default: torchvision's)",
+    )
     parser.add_argument("--scratch", action="store_true", help="start from random weights, for trials")
     parser.add_argument("--size", type=positive_integer, help="side of the network input, a multiple of 32")
     parser.add_argument("--epochs", type=positive_integer)
@@ -152,7 +156,7 @@ def prepare_run(
     begin_deterministically(arguments.seed)
     model = BrainTumorClassifier(dropout=recipe.dropout, boxes=recipe.boxes)
     if not begun and not arguments.scratch:
-        load_imagenet(model, arguments.weights)
+        load_start_weights(model, arguments.weights)
     training = BrainTumorDataset(parts.training, round(recipe.size * CACHE_MARGIN / 32) * 32, recipe.cut_to_head)
     if recipe.balanced_looks:
         training.groups = look_groups(training.images, training.class_indices)

@@ -14,7 +14,7 @@ from trainer.runtime.network import BrainTumorClassifier
 __all__ = [
     "BrainTumorClassifier",
     "freeze",
-    "load_imagenet",
+    "load_start_weights",
     "parameter_groups",
     "set_training_mode",
     "training_precision",
@@ -25,7 +25,7 @@ BODY = ("stem", "layer1", "layer2", "layer3", "layer4")
 
 
 def imagenet_state(weights: Path | None) -> dict[str, Tensor]:
-    """ImageNet ResNet-50 weights by torchvision's names: from a local safetensors file, else by torchvision's API.
+    """Weights by name: from a local safetensors file, else ImageNet's by torchvision's API.
 
     Raises:
         DatasetError: the file is missing or broken, or the download failed; the message says what to do.
@@ -48,14 +48,32 @@ def imagenet_state(weights: Path | None) -> dict[str, Tensor]:
         ) from error
 
 
-def load_imagenet(model: BrainTumorClassifier, weights: Path | None) -> None:
-    """Fill the body of `model`; `conv1` and `bn1` become its stem, `fc` is left out.
+def load_start_weights(model: BrainTumorClassifier, weights: Path | None) -> None:
+    """Fill `model` with the weights training starts from.
+
+    Those of torchvision's ResNet-50 become its body: `conv1` and `bn1` its stem, `fc` is left out. Those of another run
+    of this network become all of it.
 
     Raises:
         DatasetError: there are no such weights, or they are of another network.
     """
+    state = imagenet_state(weights)
+    if "classifier.weight" in state:
+        _load_whole(model, state)
+    else:
+        _load_body(model, state)
+
+
+def _load_whole(model: BrainTumorClassifier, state: dict[str, Tensor]) -> None:
+    try:
+        model.load_state_dict(state)
+    except RuntimeError as error:
+        raise DatasetError(f"the weights are of another network than this recipe's: {error}") from error
+
+
+def _load_body(model: BrainTumorClassifier, state: dict[str, Tensor]) -> None:
     renamed = {}
-    for name, tensor in imagenet_state(weights).items():
+    for name, tensor in state.items():
         top, _, rest = name.partition(".")
         if top != "fc":
             ours = f"{STEM_PLACES.get(top, top)}.{rest}"

@@ -76,7 +76,8 @@ def start_weights(weights: Path | None, scratch: bool) -> StartWeights:
         return StartWeights(SCRATCH)
     if weights is None:
         return StartWeights(TORCHVISION)
-    return StartWeights(weights.name, file_sha256(weights))
+    of_a_run = (weights.parent / RECIPE).is_file()
+    return StartWeights("/".join(weights.parts[-2:]) if of_a_run else weights.name, file_sha256(weights))
 
 
 def write_records(folder: Path, records: RunRecords, start: StartWeights) -> None:

@@ -342,6 +342,26 @@ def test_the_first_weights_are_named(tmp_path: Path) -> None:
     assert start_weights(None, scratch=False) == StartWeights("torchvision IMAGENET1K_V1")
 
 
+def test_a_run_can_go_on_from_another_ones_weights(data: Path, run_folder: Path, tmp_path: Path) -> None:
+    arguments = ["--data", str(data), "--size", "64", "--epochs", "2", "--batch-size", "8", "--rate-scale", "1e-9"]
+    first = run_folder / "model.safetensors"
+    assert fit.main([*arguments, "--weights", str(first), "--run", str(tmp_path / "second")]) == 0
+    record = RunRecord.read(tmp_path / "second")
+    assert record is not None
+    assert record.start_weights.source == "tiny/model.safetensors"
+    before, after = load_file(first), load_file(tmp_path / "second" / "model.safetensors")
+    # at next to no rate the weights stay; batch statistics are of the new epochs
+    assert torch.allclose(before["classifier.weight"], after["classifier.weight"], atol=1e-5)
+
+
+def test_weights_of_another_network_are_one_sentence(
+    data: Path, seed_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["--data", str(data), "--size", "64", "--epochs", "2", "--batch-size", "8"]
+    assert fit.main([*arguments, "--weights", str(seed_run / "model.safetensors"), "--run", str(tmp_path / "run")]) == 2
+    assert "the weights are of another network than this recipe's" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [

@@ -8,7 +8,7 @@ from safetensors.torch import save_file
 from torchvision.models import resnet50
 
 from trainer.labels import DatasetError
-from trainer.model import freeze, load_imagenet, parameter_groups, set_training_mode
+from trainer.model import freeze, load_start_weights, parameter_groups, set_training_mode
 from trainer.runtime import network
 from trainer.runtime.boxes import locations
 from trainer.runtime.network import NO_LESION_LOGIT, BrainTumorClassifier
@@ -35,21 +35,21 @@ class TestImageNetStart:
         state = {key: value.half() if value.is_floating_point() else value for key, value in body.state_dict().items()}
         save_file(state, tmp_path / "w.safetensors")
         model = BrainTumorClassifier()
-        load_imagenet(model, tmp_path / "w.safetensors")
+        load_start_weights(model, tmp_path / "w.safetensors")
         assert torch.equal(model.stem[0].weight, body.conv1.weight.half().float())
         assert torch.equal(model.layer4[0].conv3.weight, body.layer4[0].conv3.weight.half().float())
 
     def test_other_weights_are_refused(self, tmp_path: Path) -> None:
         save_file({"a": torch.zeros(1)}, tmp_path / "w.safetensors")
         with pytest.raises(DatasetError, match="not torchvision ResNet-50 weights"):
-            load_imagenet(BrainTumorClassifier(), tmp_path / "w.safetensors")
+            load_start_weights(BrainTumorClassifier(), tmp_path / "w.safetensors")
 
     def test_a_broken_file_is_named(self, tmp_path: Path) -> None:
         body = network.resnet50(weights=None)
         save_file(body.state_dict(), tmp_path / "w.safetensors")
         (tmp_path / "w.safetensors").write_bytes((tmp_path / "w.safetensors").read_bytes()[:-1000])
         with pytest.raises(DatasetError, match=r"w\.safetensors cannot be read as safetensors \(.+\): --weights must"):
-            load_imagenet(BrainTumorClassifier(), tmp_path / "w.safetensors")
+            load_start_weights(BrainTumorClassifier(), tmp_path / "w.safetensors")
 
     def test_weights_of_another_shape_are_refused_and_the_network_left_alone(self, tmp_path: Path) -> None:
         state = network.resnet50(weights=None).state_dict()
@@ -57,12 +57,12 @@ class TestImageNetStart:
         model = BrainTumorClassifier()
         before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
         with pytest.raises(DatasetError, match=r"of another shape \['stem\.0\.weight'\]"):
-            load_imagenet(model, tmp_path / "w.safetensors")
+            load_start_weights(model, tmp_path / "w.safetensors")
         assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
 
     def test_a_missing_file_is_named(self, tmp_path: Path) -> None:
         with pytest.raises(DatasetError, match="--weights must name"):
-            load_imagenet(BrainTumorClassifier(), tmp_path / "none.safetensors")
+            load_start_weights(BrainTumorClassifier(), tmp_path / "none.safetensors")
 
 
 def test_frozen_stages_neither_learn_nor_count() -> None:
