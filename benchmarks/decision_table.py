@@ -1,15 +1,14 @@
 """Who tells tumours best: the classifier alone, the best box alone, or the answer made of both.
 
 Area under the ROC curve, tumour against none, of models or training runs on Val, on Val as other sequences and scanners
-would show it (`trainer.shifted_sets`), and on the scans of other hospitals. What the ablations of docs/training.md were
-made with. Nothing is chosen here.
+would show it (`trainer.shifted_sets`), and on the scans of other hospitals. Nothing is chosen
+here.
 """
 
 import argparse
-import csv
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -19,21 +18,20 @@ from rich.progress import track
 from rich.table import Table
 from sklearn.metrics import roc_auc_score
 
+from benchmarks.stress_table import IMAGE_MANIFEST, SEQUENCES, StressDataError, read_manifest
 from trainer.export import ExportError, read_run
 from trainer.grey import read_grey
 from trainer.labels import DatasetError, Split, list_samples
-from trainer.runtime.bundle import MANIFEST, ModelBundle, ModelFolderError
-from trainer.runtime.decision import Calibration, fuse, weigh
+from trainer.runtime.bundle import MANIFEST, ModelFolderError
+from trainer.runtime.decision import fuse, weigh
 from trainer.runtime.engine import EngineError
-from trainer.runtime.folding import inference_network
 from trainer.runtime.predictor import EngineName, Predictor, load_predictor
 from trainer.runtime.records import CLASSES, NO_TUMOR_INDEX, GreyImage
-from trainer.runtime.torch_engine import TorchEngine
 from trainer.shifted_sets import shifted_sets
 from trainer.terminal import PROGRESS, result_console
+from trainer.uncalibrated import uncalibrated_predictor
 
-MANIFEST_OF_IMAGES = "manifest.csv"
-SEQUENCES = {"T1": "T1", "T1C+": "T1 with contrast", "T2": "T2"}
+SHORT_NAMES = ("T1", "T1C+", "T2")
 
 
 @dataclass(frozen=True)
@@ -67,30 +65,31 @@ def load(folder: Path) -> Predictor:
     if (folder / MANIFEST).is_file():
         return load_predictor(folder, EngineName.OPENVINO)
     run = read_run(folder, unfinished=True)
-    cut_to_head = run.recipe.get("cut_to_head") is True
-    bundle = ModelBundle(folder, folder.name, run.input_size, False, Calibration(), "", None, cut_to_head=cut_to_head)
-    return Predictor(bundle, TorchEngine(inference_network(run.weights), "cpu"))
+    return uncalibrated_predictor(folder, run.weights, run.input_size, run.cut_to_head)
 
 
 def pictures_of_other_hospitals(folder: Path) -> list[Pictures]:
     """All with a class of the model, then sequence by sequence; contrast T1, where no healthy scan is, beside T1.
 
     Raises:
-        DatasetError: the manifest is missing, or a picture cannot be read.
+        StressDataError: the manifest is missing, or not a list of files.
+        DatasetError: a picture cannot be read.
     """
-    path = folder / MANIFEST_OF_IMAGES
-    if not path.is_file():
-        raise DatasetError(f"{folder} holds no {MANIFEST_OF_IMAGES}.")
-    with path.open(newline="", encoding="utf-8") as file:
-        lines = [line for line in csv.DictReader(file) if line["label"] in CLASSES]
-    images = [read_grey(folder / line["set"] / line["file"]) for line in lines]
-    tumor = np.array([line["label"] != CLASSES[NO_TUMOR_INDEX] for line in lines])
-    sequence = np.array([line["detail"].rpartition(" ")[2] for line in lines])
+
+    def read(row: Mapping[str, str]) -> tuple[Path, str, str]:
+        return folder / row["set"] / row["file"], row["label"], row["detail"].rpartition(" ")[2]
+
+    lines = [line for line in read_manifest(folder / IMAGE_MANIFEST, read) if line[1] in CLASSES]
+    images = [read_grey(path) for path, _, _ in lines]
+    tumor = np.array([label != CLASSES[NO_TUMOR_INDEX] for _, label, _ in lines])
+    sequence = np.array([short for _, _, short in lines])
     found = [Pictures("other hospitals", images, tumor)]
-    for short, name in SEQUENCES.items():
+    for short in SHORT_NAMES:
         healthy_of = short if (~tumor & (sequence == short)).any() else "T1"
         rows = np.flatnonzero((tumor & (sequence == short)) | (~tumor & (sequence == healthy_of)))
-        found.append(Pictures(f"other hospitals, {name}", [images[row] for row in rows], tumor[rows]))
+        found.append(
+            Pictures(f"other hospitals, {SEQUENCES.get(short, short)}", [images[row] for row in rows], tumor[rows])
+        )
     return found
 
 
@@ -127,7 +126,7 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     parser.add_argument("folders", type=Path, nargs="+", metavar="FOLDER", help="model folder, or run of trainer.fit")
     parser.add_argument("--data", type=Path, default=Path("dataset"), help="folder with Val/")
     parser.add_argument(
-        "--images", type=Path, help=f"folder with {MANIFEST_OF_IMAGES} and the pictures of other hospitals it lists"
+        "--images", type=Path, help=f"folder with {IMAGE_MANIFEST} and the pictures of other hospitals it lists"
     )
     parser.add_argument("--json", action="store_true", help="print one JSON list instead of a table")
     return parser.parse_args(arguments)
@@ -147,7 +146,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             predictor = load(folder)
             title = f"reading with {folder}"
             rows += [measure(str(folder), predictor, each) for each in track(pictures, title, console=PROGRESS)]
-    except (DatasetError, ExportError, ModelFolderError, EngineError) as error:
+    except (DatasetError, StressDataError, ExportError, ModelFolderError, EngineError) as error:
         print(f"benchmarks.decision_table: {error}", file=sys.stderr)
         return 2
     if parsed.json:

@@ -18,6 +18,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from rich.progress import track
@@ -113,19 +114,21 @@ ENGLISH = {
 }
 """The collection names some kinds in Portuguese."""
 
+Line = TypeVar("Line")
+
 Kinds = dict[str, list[Path]]
 """Files by the name of their row, in the order of the table."""
 
 
-def _read_manifest(path: Path, place: Callable[[Mapping[str, str]], tuple[str, Path]]) -> list[tuple[str, Path]]:
-    """The row and the file of every line of a manifest.
+def read_manifest(path: Path, read: Callable[[Mapping[str, str]], Line]) -> list[Line]:
+    """What `read` makes of every line of a manifest, which it is given by column.
 
     Raises:
         StressDataError: it is missing, or not a list of files.
     """
     try:
         with path.open(newline="", encoding="utf-8") as file:
-            return [place(row) for row in csv.DictReader(file)]
+            return [read(row) for row in csv.DictReader(file)]
     except FileNotFoundError as error:
         raise StressDataError(f"{path.parent} holds no {path.name}.") from error
     except KeyError as error:
@@ -145,7 +148,7 @@ def read_dicom_manifest(folder: Path) -> Kinds:
         return next((kind.name for kind in KINDS if kind.holds(row)), ELSE), folder / row["file"]
 
     found: Kinds = {name: [] for name in (*(kind.name for kind in KINDS), ELSE)}
-    for name, path in _read_manifest(folder / DICOM_MANIFEST, place):
+    for name, path in read_manifest(folder / DICOM_MANIFEST, place):
         found[name].append(path)
     return {name: paths for name, paths in found.items() if paths}
 
@@ -161,7 +164,7 @@ def read_image_manifest(folder: Path) -> Kinds:
         return image_kind(row["label"], row["detail"]), folder / row["set"] / row["file"]
 
     found: Kinds = {}
-    for name, path in sorted(_read_manifest(folder / IMAGE_MANIFEST, place), key=lambda line: _image_order(line[0])):
+    for name, path in sorted(read_manifest(folder / IMAGE_MANIFEST, place), key=lambda line: _image_order(line[0])):
         found.setdefault(name, []).append(path)
     return found
 

@@ -70,6 +70,15 @@ def _some(images: Tensor, share: float, vary: Callable[[Tensor], Tensor]) -> Ten
     return images.index_copy(0, rows, vary(images[rows])) if len(rows) else images
 
 
+def _through(curves: Tensor, images: Tensor) -> Tensor:
+    """Images `(n, 1, h, w)` in 0..1, each through its curve of `k` even steps `(n, k)`, linear in between."""
+    last = curves.shape[1] - 1
+    position = images.flatten(1) * last
+    lower = position.floor().clamp(0, last - 1).long()
+    left, right = curves.gather(1, lower), curves.gather(1, lower + 1)
+    return (left + (right - left) * (position - lower)).view_as(images)
+
+
 def random_tone_curve(images: Tensor) -> Tensor:
     """Map brightness through a random monotone curve with 8 knots, one an image; images `(n, 1, h, w)` in 0..1."""
     count, knots = len(images), 8
@@ -77,10 +86,7 @@ def random_tone_curve(images: Tensor) -> Tensor:
     # a product instead of cumsum, which sums in any order on a GPU and would make two runs of one seed differ
     heights = steps @ torch.ones(knots, knots, device=images.device).triu()
     curve = torch.cat([torch.zeros(count, 1, device=images.device), heights / steps.sum(1, keepdim=True)], 1)
-    position = images.flatten(1) * knots
-    lower = position.floor().clamp(max=knots - 1).long()
-    left, right = curve.gather(1, lower), curve.gather(1, lower + 1)
-    return (left + (right - left) * (position - lower)).view_as(images)
+    return _through(curve, images)
 
 
 def random_contrast(images: Tensor) -> Tensor:
@@ -92,11 +98,8 @@ def random_contrast(images: Tensor) -> Tensor:
     count = len(images)
     heights = torch.rand(count, 1, REMAPPING_KNOTS, device=images.device)
     curve = functional.interpolate(heights, 64, mode="linear", align_corners=True)[:, 0] * 0.85 + 0.1
-    brightest = images.flatten(1).amax(1, keepdim=True).clamp(min=1e-3)
-    position = (images.flatten(1) / brightest * 63).clamp(0, 63)
-    lower = position.floor().clamp(max=62).long()
-    left, right = curve.gather(1, lower), curve.gather(1, lower + 1)
-    mapped = (left + (right - left) * (position - lower)).view_as(images)
+    brightest = images.flatten(1).amax(1).clamp(min=1e-3).view(-1, 1, 1, 1)
+    mapped = _through(curve, (images / brightest).clamp(0, 1))
     return torch.lerp(images, mapped, ((images - BACKGROUND_BELOW) / BACKGROUND_BELOW).clamp(0, 1))
 
 
@@ -113,10 +116,7 @@ def match_histograms(images: Tensor, others: Tensor, bins: int = 64) -> Tensor:
     # pixel, whose rank is 0, take that of the darkest: air in the other one is no brightness to be had
     darkest = torch.where(ranks > 0, ranks, torch.inf).amin(1, keepdim=True)
     curve = torch.searchsorted(wanted, torch.maximum(ranks, darkest)).clamp(max=bins - 1).to(images.dtype) / (bins - 1)
-    position = images.flatten(1) * (bins - 1)
-    lower = position.floor().clamp(0, bins - 2).long()
-    left, right = curve.gather(1, lower), curve.gather(1, lower + 1)
-    matched = (left + (right - left) * (position - lower)).view_as(images)
+    matched = _through(curve, images)
     both_have_heads = (wanted[:, -1:] > 0)[..., None, None]
     return torch.where((images > BACKGROUND_BELOW) & both_have_heads, matched, images)
 

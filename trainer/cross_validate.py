@@ -34,12 +34,9 @@ from trainer.readings import read_samples
 from trainer.recipes import Recipe
 from trainer.run import TrainingRun
 from trainer.run_folder import record_end
-from trainer.runtime.bundle import ModelBundle, write_json
-from trainer.runtime.decision import Calibration
-from trainer.runtime.folding import inference_network
-from trainer.runtime.predictor import Predictor
-from trainer.runtime.torch_engine import TorchEngine
+from trainer.runtime.bundle import write_json
 from trainer.splits import Fold, first_of_each_file, grouped_folds
+from trainer.uncalibrated import uncalibrated_predictor
 
 logger = logging.getLogger("trainer.cross_validate")
 
@@ -101,15 +98,6 @@ def write_folds(path: Path, pictures: PictureGroups, folds: Sequence[Fold]) -> N
                 writer.writerow((sample.split, sample.name, pictures.sha256[row], pictures.groups[row], number))
 
 
-def predictor_of(run: TrainingRun) -> Predictor:
-    """The trained network as the worker would run it, under torch, not yet calibrated."""
-    bundle = ModelBundle(
-        run.folder, run.folder.name, run.recipe.size, False, Calibration(), "", None, cut_to_head=run.recipe.cut_to_head
-    )
-    network = inference_network(run.best_model.state_dict()).to(run.context.device)
-    return Predictor(bundle, TorchEngine(network, run.context.device.type))
-
-
 def train_fold(
     number: int, fold: Fold, pictures: PictureGroups, recipe: Recipe, arguments: argparse.Namespace, deadline: float
 ) -> TrainingRun:
@@ -135,7 +123,8 @@ def answer_fold(run: TrainingRun, fold: Fold, pictures: PictureGroups) -> list[A
     Raises:
         CalibrationError: the held-out images do not allow a calibration.
     """
-    predictor = predictor_of(run)
+    recipe, device = run.recipe, run.context.device
+    predictor = uncalibrated_predictor(run.folder, run.best_model.state_dict(), recipe.size, recipe.cut_to_head, device)
     held_out, _ = read_samples(predictor, samples_at(pictures, fold.held_out), "reading the held-out images")
     calibration = fit_calibration(held_out, boxes=run.recipe.boxes)
     test, _ = read_samples(predictor, samples_at(pictures, fold.test), "reading the test images")
@@ -157,7 +146,8 @@ def cross_validate(arguments: argparse.Namespace) -> CrossValidation:
     folds = list(grouped_folds(pictures, rows, arguments.folds, recipe.held_out_share, arguments.seed))
     deadline = time.monotonic() + 60 * arguments.minutes if arguments.minutes else float("inf")
     answered: list[list[Answered]] = []
-    for number, fold in enumerate(folds[: arguments.first], start=1):
+    to_answer = folds[: arguments.first]
+    for number, fold in enumerate(to_answer, start=1):
         run = train_fold(number, fold, pictures, recipe, arguments, deadline)
         answered.append(answer_fold(run, fold, pictures))
     _, group_sizes = np.unique(pictures.groups[rows], return_counts=True)
@@ -166,7 +156,7 @@ def cross_validate(arguments: argparse.Namespace) -> CrossValidation:
         len(rows), len(samples) - len(rows), len(group_sizes), int(group_sizes.max()),
     )  # fmt: skip
     pooled = [each for fold in answered for each in fold]
-    groups = [pictures.groups[fold.test] for fold in folds[: arguments.first]]
+    groups = [pictures.groups[fold.test] for fold in to_answer]
     of_each = [figures(fold, groups=own) for fold, own in zip(answered, groups, strict=True)]
     found = CrossValidation(protocol, figures(pooled, groups=np.concatenate(groups)), of_each)
     write_folds(arguments.out / FOLDS, pictures, folds)

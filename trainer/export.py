@@ -63,6 +63,11 @@ class Run:
         """Side of the network input, pixels."""
         return int(str(self.recipe["size"]))
 
+    @property
+    def cut_to_head(self) -> bool:
+        """Whether the network was trained on images cut to the head."""
+        return self.recipe.get("cut_to_head") is True
+
 
 def in_half_precision(weights: dict[str, Tensor]) -> dict[str, Tensor]:
     """Kernels and matrices as float16; vectors (batch norm, biases) stay float32, being small and touchy."""
@@ -138,7 +143,7 @@ def fill_folder(folder: Path, run: Run, version: str, flip_tta: bool, data: Path
     shutil.copyfile(run.folder / bundle.HELD_OUT_FILES, folder / bundle.HELD_OUT_FILES)
     if run.record is not None:
         run.record.write(folder)
-    write_int8_graph(folder, run.input_size, run.recipe.get("cut_to_head") is True, data)
+    write_int8_graph(folder, run.input_size, run.cut_to_head, data)
     bundle.write_calibration(folder, Calibration())  # a neutral one, so that the folder can be loaded and measured
     bundle.write_manifest(folder, version, run.input_size, flip_tta, run.recipe)
     fit_novelty_of_folder(folder, data)

@@ -5,10 +5,10 @@ import numpy.typing as npt
 from sklearn.cluster import KMeans
 from torch import Tensor
 
+from trainer.runtime.preprocess import AIR_BELOW
+
 LOOKS = 6
 """Groups of looks within a class."""
-AIR_BELOW = 0.12
-"""Of the bright end of an image (its 99th percentile): darker is air."""
 SHARES = np.arange(0.1, 0.91, 0.1)
 SEED = 1
 

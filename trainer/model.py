@@ -1,5 +1,6 @@
 """The network with its ImageNet start, and which of its parameters learn how fast."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -24,7 +25,7 @@ STEM_PLACES = {"conv1": "stem.0", "bn1": "stem.1"}
 BODY = ("stem", "layer1", "layer2", "layer3", "layer4")
 
 
-def imagenet_state(weights: Path | None) -> dict[str, Tensor]:
+def start_state(weights: Path | None) -> dict[str, Tensor]:
     """Weights by name: from a local safetensors file, else ImageNet's by torchvision's API.
 
     Raises:
@@ -57,38 +58,36 @@ def load_start_weights(model: BrainTumorClassifier, weights: Path | None) -> Non
     Raises:
         DatasetError: there are no such weights, or they are of another network.
     """
-    state = imagenet_state(weights)
+    state = start_state(weights)
+    names = list(model.state_dict())
     if "classifier.weight" in state:
-        _load_whole(model, state)
-    else:
-        _load_body(model, state)
-
-
-def _load_whole(model: BrainTumorClassifier, state: dict[str, Tensor]) -> None:
-    try:
-        model.load_state_dict(state)
-    except RuntimeError as error:
-        raise DatasetError(f"the weights are of another network than this recipe's: {error}") from error
-
-
-def _load_body(model: BrainTumorClassifier, state: dict[str, Tensor]) -> None:
+        _fill(model, state, names, "the weights are of another network than this recipe's")
+        return
     renamed = {}
     for name, tensor in state.items():
         top, _, rest = name.partition(".")
         if top != "fc":
             ours = f"{STEM_PLACES.get(top, top)}.{rest}"
             renamed[ours] = tensor.float() if tensor.is_floating_point() else tensor
+    of_body = [name for name in names if name.split(".")[0] in BODY]
+    _fill(model, renamed, of_body, "these are not torchvision ResNet-50 weights")
+
+
+def _fill(model: BrainTumorClassifier, state: dict[str, Tensor], needed: Sequence[str], complaint: str) -> None:
+    """Load weights, all of which must have a place, and all of `needed` be there.
+
+    Raises:
+        DatasetError: some have none, are missing, or of another shape; `complaint` and which.
+    """
     wanted = model.state_dict()
-    missing = [name for name in wanted if name.split(".")[0] in BODY and name not in renamed]
-    missing = [name for name in missing if not name.endswith("num_batches_tracked")]
-    unexpected = [name for name in renamed if name not in wanted]
-    misshapen = [name for name in renamed if name in wanted and renamed[name].shape != wanted[name].shape]
+    missing = [name for name in needed if name not in state and not name.endswith("num_batches_tracked")]
+    unexpected = [name for name in state if name not in wanted]
+    misshapen = [name for name in state if name in wanted and state[name].shape != wanted[name].shape]
     if missing or unexpected or misshapen:
         raise DatasetError(
-            f"these are not torchvision ResNet-50 weights: missing {missing[:3]}, unexpected {unexpected[:3]}, "
-            f"of another shape {misshapen[:3]}."
+            f"{complaint}: missing {missing[:3]}, unexpected {unexpected[:3]}, of another shape {misshapen[:3]}."
         )
-    model.load_state_dict(renamed, strict=False)
+    model.load_state_dict(state, strict=False)
 
 
 def freeze(model: BrainTumorClassifier, stages: int) -> None:

@@ -52,9 +52,8 @@ LOOKS: Mapping[str, Callable[[Tensor, Targets], Tensor]] = {
 
 
 def _set_of(images: Tensor, classes: Tensor) -> ShiftedSet:
-    """Of images `(n, 1, s, s)` float in 0..1 and their classes `(n,)`."""
-    pixels = (images[:, 0] * 255).round().to(torch.uint8).numpy()
-    return ShiftedSet(list(pixels), classes.numpy().astype(np.int64))
+    """Of images `(n, 1, s, s)` uint8 and their classes `(n,)`."""
+    return ShiftedSet(list(images[:, 0].numpy()), classes.numpy().astype(np.int64))
 
 
 def shifted_sets(samples: Sequence[Sample], cut_to_head: bool) -> dict[str, ShiftedSet]:
@@ -71,14 +70,13 @@ def shifted_sets(samples: Sequence[Sample], cut_to_head: bool) -> dict[str, Shif
         DatasetError: an image cannot be read.
     """
     dataset = BrainTumorTestDataset(samples, SIDE, cut_to_head)
-    images = dataset.images.float() / 255
+    images, targets = dataset.images.float() / 255, dataset.targets
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(SEED)
-        sets = {
-            name: _set_of(look(images, dataset.targets), dataset.targets.class_indices) for name, look in LOOKS.items()
-        }
+        looks = {name: (look(images, targets) * 255).round().to(torch.uint8) for name, look in LOOKS.items()}
+    sets = {name: _set_of(shown, targets.class_indices) for name, shown in looks.items()}
     made = make_counterfactuals(dataset, SEED)
     if made is not None:
         moved = torch.tensor([origin in (Origin.ERASED, Origin.PASTED) for origin in made.origins])
-        sets["lesions moved"] = _set_of(made.images[moved].float() / 255, made.targets.class_indices[moved])
+        sets["lesions moved"] = _set_of(made.images[moved], made.targets.class_indices[moved])
     return sets

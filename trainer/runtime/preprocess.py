@@ -1,7 +1,7 @@
 """From a decoded grey image to the network's square input, the same in training and in the worker.
 
-The input is cut to the head first: how much air a picture has around it says where it comes from, not what it shows
-(docs/data.md), and what is left of it is seen larger.
+Where a model was trained so, the input is cut to the head first: how much air a picture has around it says where it
+comes from, not what it shows (docs/data.md), and what is left of it is seen larger.
 """
 
 from dataclasses import dataclass
