@@ -71,7 +71,7 @@ class Recipe:
     counterfactual_share: float = 0.35
     cut_to_head: bool = True
     style_mixing: float = 0.5
-    plain_from: float = 0.8
+    plain_from: float = 0.6
     growing: tuple[tuple[float, float], ...] = ((0.0, 2 / 3), (0.3, 5 / 6), (0.6, 1.0))
     schedule: Schedule = Schedule.ONE_CYCLE
     plateau_patience: int = 3
