@@ -19,6 +19,8 @@ from trainer.labels import Sample
 from trainer.runtime.records import GreyImage
 from trainer.targets import Targets
 
+AS_THEY_ARE, LESIONS_MOVED = "as they are", "lesions moved"
+"""Names of the first and the last set."""
 SIDE = 256
 """Pixels."""
 SEED = 20265
@@ -42,7 +44,7 @@ def _matched_anyhow(images: Tensor) -> Tensor:
 
 
 LOOKS: Mapping[str, Callable[[Tensor, Targets], Tensor]] = {
-    "as they are": lambda images, _: images,
+    AS_THEY_ARE: lambda images, _: images,
     "inverted": lambda images, _: inverted(images),
     "skull-stripped": strip_skulls,
     "brightness of another": lambda images, _: _matched_anyhow(images),
@@ -78,5 +80,5 @@ def shifted_sets(samples: Sequence[Sample], cut_to_head: bool) -> dict[str, Shif
     made = make_counterfactuals(dataset, SEED)
     if made is not None:
         moved = torch.tensor([origin in (Origin.ERASED, Origin.PASTED) for origin in made.origins])
-        sets["lesions moved"] = _set_of(made.images[moved], made.targets.class_indices[moved])
+        sets[LESIONS_MOVED] = _set_of(made.images[moved], made.targets.class_indices[moved])
     return sets
