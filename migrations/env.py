@@ -1,5 +1,7 @@
 """Alembic environment: runs on the engine that `worker.migrate` hands over."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Literal
 
 from alembic import context
@@ -26,5 +28,22 @@ def _migrate(connection: Connection) -> None:
     context.run_migrations()
 
 
-with context.config.attributes["engine"].begin() as connection:
+@contextmanager
+def _without_foreign_keys(connection: Connection) -> Iterator[None]:
+    """SQLite changes a table by making another and dropping the first, which rows that hang on it would forbid.
+
+    The switch does nothing within a transaction (https://www.sqlite.org/pragma.html#pragma_foreign_keys).
+    """
+    driver = connection.connection.driver_connection
+    if connection.dialect.name != "sqlite" or driver is None:
+        yield
+        return
+    driver.execute("PRAGMA foreign_keys = OFF")
+    try:
+        yield
+    finally:
+        driver.execute("PRAGMA foreign_keys = ON")
+
+
+with context.config.attributes["engine"].connect() as connection, _without_foreign_keys(connection), connection.begin():
     _migrate(connection)

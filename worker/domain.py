@@ -4,8 +4,10 @@ Coordinates: boxes are `(x1, y1, x2, y2)` in pixels of the decoded instance, ori
 DICOM LPS millimetres (PS3.3 C.7.6.2.1.1).
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Self
 
 from reports.content import Priority
 from trainer.runtime.records import NO_TUMOR_INDEX, GreyImage, SlicePrediction, TumorClass, most_likely
@@ -75,7 +77,11 @@ class PixelGeometry:
 
 @dataclass(frozen=True)
 class InstanceHeader:
-    """Everything about one readable instance apart from its pixels. A plain image gets `2.25.` UIDs of its sha256."""
+    """Everything about one slice apart from its pixels. A plain image gets `2.25.` UIDs of its sha256.
+
+    Attributes:
+        frame: number of the frame in its multi-frame instance, from 1; always 1 where an instance is one slice.
+    """
 
     kind: StudyKind
     sha256: str
@@ -87,22 +93,45 @@ class InstanceHeader:
     series_description: str | None = None
     series_number: int | None = None
     instance_number: int | None = None
+    frame: int = 1
     patient: PatientText = field(default_factory=PatientText)
+
+    @property
+    def slice_key(self) -> tuple[str, int]:
+        """What tells this slice from every other."""
+        return self.sha256, self.frame
 
 
 @dataclass(frozen=True)
 class ReadInstance:
-    """One decoded instance.
+    """One instance that can be read: a single slice, or the frames of an enhanced MR object.
 
     Attributes:
-        header: its header.
-        pixels: `(rows, columns)` uint8, windowed, MONOCHROME2 sense (bright is high), upright.
-        warning: one sentence when something was worked around, for example only the first frame was read.
+        headers: one a frame, in the order of the file.
+        frame_pixels: `(rows, columns)` uint8 of a frame, counted from 1: windowed, MONOCHROME2 sense (bright is high),
+            upright. Frames of an instance share one window. Those of a multi-frame instance are decoded anew at each
+            call, so that memory holds one.
+        warning: one sentence when something was worked around, for example only the first picture was read.
     """
 
-    header: InstanceHeader
-    pixels: GreyImage
+    headers: tuple[InstanceHeader, ...]
+    frame_pixels: Callable[[int], GreyImage]
     warning: str | None = None
+
+    @classmethod
+    def of_one_slice(cls, header: InstanceHeader, pixels: GreyImage, warning: str | None = None) -> Self:
+        """An instance of one slice, `(rows, columns)` uint8, which is decoded already."""
+        return cls((header,), lambda _: pixels, warning)
+
+    @property
+    def header(self) -> InstanceHeader:
+        """That of the first frame; what it says of study, series and instance holds for all."""
+        return self.headers[0]
+
+    @property
+    def pixels(self) -> GreyImage:
+        """The first frame."""
+        return self.frame_pixels(1)
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from reports.content import (
 from trainer.runtime.bundle import ModelBundle
 from trainer.runtime.records import CLASSES, NO_TUMOR_INDEX, GreyImage
 from worker.domain import InstanceHeader, StudyKind
-from worker.store.models import FileState, Instance, LesionBox, Prediction, Result, ScanFile, Study
+from worker.store.models import FileState, LesionBox, Prediction, Result, ScanFile, Study
 from worker.studies import missing_instance_numbers
 
 KEY_IMAGES = 4
@@ -52,8 +52,10 @@ def report_content(
         ),
         study_description=study.study_description,
         study_date=study.study_date,
-        key_images=tuple(_key_image(header, headers, numbered[header.sha256], pixels(header)) for header, _ in shown),
-        findings=tuple(_finding(header, headers, box) for header, _ in shown for box in numbered[header.sha256]),
+        key_images=tuple(
+            _key_image(header, headers, numbered[header.slice_key], pixels(header)) for header, _ in shown
+        ),
+        findings=tuple(_finding(header, headers, box) for header, _ in shown for box in numbered[header.slice_key]),
         files=tuple(_input_file(file) for file in study.files),
         model=_model_facts(bundle, result),
         received_at=study.received_at,
@@ -63,22 +65,23 @@ def report_content(
 
 
 def _most_suspicious(study: Study, headers: list[InstanceHeader]) -> list[tuple[InstanceHeader, Prediction]]:
-    by_sha256 = {instance.sha256: _prediction(study, instance) for instance in study.instances}
-    found = [(header, by_sha256[header.sha256]) for header in headers]
+    answers = {
+        (instance.sha256, prediction.frame): prediction
+        for instance in study.instances
+        for prediction in instance.predictions
+        if prediction.revision == study.revision
+    }
+    found = [(header, answers[header.slice_key]) for header in headers]
     ranked = sorted(found, key=lambda item: item[1].probabilities[NO_TUMOR_INDEX])[:KEY_IMAGES]
     return [item for item in found if item in ranked]
 
 
-def _prediction(study: Study, instance: Instance) -> Prediction:
-    return next(row for row in instance.predictions if row.revision == study.revision)
-
-
-def _numbered_boxes(shown: list[tuple[InstanceHeader, Prediction]]) -> dict[str, list[MarkedBox]]:
-    numbered: dict[str, list[MarkedBox]] = {}
+def _numbered_boxes(shown: list[tuple[InstanceHeader, Prediction]]) -> dict[tuple[str, int], list[MarkedBox]]:
+    numbered: dict[tuple[str, int], list[MarkedBox]] = {}
     number = 0
     for header, prediction in shown:
         boxes = sorted(prediction.boxes, key=lambda box: -box.score)
-        numbered[header.sha256] = [_marked(number + index, box) for index, box in enumerate(boxes, start=1)]
+        numbered[header.slice_key] = [_marked(number + index, box) for index, box in enumerate(boxes, start=1)]
         number += len(boxes)
     return numbered
 
@@ -90,9 +93,9 @@ def _marked(number: int, box: LesionBox) -> MarkedBox:
 def _caption(header: InstanceHeader, headers: list[InstanceHeader]) -> str:
     if header.kind is StudyKind.IMAGE:
         return "Image"
-    series = [other.sha256 for other in headers if other.series_uid == header.series_uid]
+    series = [other.slice_key for other in headers if other.series_uid == header.series_uid]
     name = header.series_description or f"Series {header.series_number or ''}".strip()
-    return f"{name}, slice {series.index(header.sha256) + 1} of {len(series)}"
+    return f"{name}, slice {series.index(header.slice_key) + 1} of {len(series)}"
 
 
 def _key_image(

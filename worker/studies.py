@@ -28,7 +28,7 @@ def reading_order(headers: Iterable[InstanceHeader]) -> list[InstanceHeader]:
     return sorted(headers, key=_reading_key)
 
 
-def _reading_key(header: InstanceHeader) -> tuple[bool, int, str, bool, float, bool, int, str]:
+def _reading_key(header: InstanceHeader) -> tuple[bool, int, str, bool, float, bool, int, str, int]:
     depth = _depth_mm(header)
     return (
         header.series_number is None,
@@ -39,6 +39,7 @@ def _reading_key(header: InstanceHeader) -> tuple[bool, int, str, bool, float, b
         header.instance_number is None,
         header.instance_number or 0,
         header.sop_uid,
+        header.frame,
     )
 
 

@@ -3,13 +3,15 @@
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from alembic import command
 from alembic.script import ScriptDirectory
 from alembic.util.exc import CommandError
-from sqlalchemy import Engine, func, inspect, select, text
+from sqlalchemy import Connection, Engine, create_engine, func, inspect, select, text
 
 from tests.servers import PostgresServer
 from worker.migrate import MIGRATION_LOCK, alembic_config, migrate
@@ -92,6 +94,45 @@ def test_a_migrated_database_is_left_as_it_is(url: str) -> None:
     migrate(url)
     with open_engine(url).begin() as connection:
         assert connection.execute(text("SELECT kind FROM event")).scalars().all() == ["received"]
+
+
+@contextmanager
+def without_foreign_keys(url: str) -> Iterator[Connection]:
+    """A connection for rows that hang on nothing."""
+    engine = create_engine(url)
+    with engine.begin() as connection:
+        if connection.dialect.name == "postgresql":
+            connection.execute(text("SET session_replication_role = replica"))
+        yield connection
+    engine.dispose()
+
+
+def test_answers_of_the_first_schema_are_those_of_first_frames_and_keep_their_boxes(url: str) -> None:
+    config = alembic_config(url)
+    row = "revision, model_version, probabilities, classifier_probabilities) VALUES ({}, 1, 'a', '[1]', '[1]')"
+    box = "INSERT INTO box (prediction_id, label, score, x1, y1, x2, y2) VALUES ({}, 'Glioma', 1, 0, 0, 1, 1)"
+    command.upgrade(config, "0001")
+    with without_foreign_keys(url) as connection:
+        connection.execute(text("INSERT INTO prediction (id, instance_id, " + row.format("1, 1")))
+        connection.execute(text(box.format(1)))
+    command.upgrade(config, "head")
+    with without_foreign_keys(url) as connection:
+        assert connection.execute(text("SELECT frame FROM prediction")).scalars().all() == [1]
+        connection.execute(text("INSERT INTO prediction (id, instance_id, frame, " + row.format("2, 1, 2")))
+        connection.execute(text(box.format(2)))
+    command.downgrade(config, "0001")
+    with without_foreign_keys(url) as connection:
+        assert connection.execute(text("SELECT id FROM prediction")).scalars().all() == [1]
+        assert connection.execute(text("SELECT prediction_id FROM box")).scalars().all() == [1]
+
+
+def test_foreign_keys_hold_after_a_migration(tmp_path: Path) -> None:
+    engine = open_engine(f"sqlite:///{tmp_path / 'triage.db'}")
+    config = alembic_config(str(engine.url))
+    config.attributes["engine"] = engine
+    command.upgrade(config, "head")
+    with engine.begin() as connection:
+        assert connection.execute(text("PRAGMA foreign_keys")).scalar() == 1
 
 
 def test_workers_that_start_together_migrate_once(url: str) -> None:

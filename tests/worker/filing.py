@@ -52,7 +52,7 @@ def receive(session: Session, head: InstanceHeader, at: datetime = NOON, rank: i
     """A file arrives and is read into its study."""
     file = add_file(session, f"{head.sop_uid}.dcm", at, rank)
     file.state, file.sha256 = FileState.READ, head.sha256
-    study = queries.add_instance(session, file, head, None, at, QUIET, QUIET_MAX)
+    study = queries.add_instance(session, file, [head], None, at, QUIET, QUIET_MAX)
     file.study_id = study.id
     session.flush()
     return study

@@ -44,7 +44,9 @@ class Database:
         with self.sessions.begin() as session:
             row = self._file(session, name, sha256, at)
             row.state = FileState.READ
-            study = queries.add_instance(session, row, _header(sha256, study_uid, number), None, at, QUIET, 30 * QUIET)
+            study = queries.add_instance(
+                session, row, [_header(sha256, study_uid, number)], None, at, QUIET, 30 * QUIET
+            )
             row.study_id = study.id
             queries.record(session, "received", at, study.id, row.id)
             return study.public_id

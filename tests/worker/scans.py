@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 from pydicom import Dataset
 from pydicom.dataset import FileMetaDataset
-from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage
+from pydicom.uid import EnhancedMRImageStorage, ExplicitVRLittleEndian, MRImageStorage
 
 from trainer.runtime.decision import Calibration
 from trainer.runtime.records import Box, GreyImage, SlicePrediction, TumorClass
@@ -36,6 +36,37 @@ def png(seed: int, level: int = 40) -> bytes:
 
 def dicom(study: int, number: int, level: int = 40, modality: str = "MR", patient_id: str | None = None) -> bytes:
     """One slice of study `1.2.<study>`, at `number` millimetres."""
+    return dicom_bytes(slice_dataset(study, number, level, modality, patient_id))
+
+
+def enhanced(study: int, positions: Sequence[float], levels: Sequence[int]) -> bytes:
+    """An enhanced MR object of study `1.2.<study>`: a frame of each level, at so many millimetres."""
+    dataset = slice_dataset(study, 1)
+    dataset.SOPClassUID = EnhancedMRImageStorage
+    dataset.NumberOfFrames = len(positions)
+    shared, orientation, measures = Dataset(), Dataset(), Dataset()
+    orientation.ImageOrientationPatient = dataset.ImageOrientationPatient
+    measures.PixelSpacing = [1, 1]
+    shared.PlaneOrientationSequence, shared.PixelMeasuresSequence = [orientation], [measures]
+    dataset.SharedFunctionalGroupsSequence = [shared]
+    dataset.PerFrameFunctionalGroupsSequence = [at_position(millimetres) for millimetres in positions]
+    del dataset.ImagePositionPatient, dataset.ImageOrientationPatient, dataset.PixelSpacing
+    frames = [grey(100 * study + number, level) for number, level in enumerate(levels)]
+    dataset.PixelData = np.stack(frames).astype(np.uint16).tobytes()
+    return dicom_bytes(dataset)
+
+
+def at_position(millimetres: float) -> Dataset:
+    """The functional groups of a frame."""
+    groups, position = Dataset(), Dataset()
+    position.ImagePositionPatient = [0, 0, millimetres]
+    groups.PlanePositionSequence = [position]
+    return groups
+
+
+def slice_dataset(
+    study: int, number: int, level: int = 40, modality: str = "MR", patient_id: str | None = None
+) -> Dataset:
     dataset = Dataset()
     dataset.SOPClassUID = MRImageStorage
     dataset.SOPInstanceUID = f"1.2.{study}.3.{number}"
@@ -53,6 +84,10 @@ def dicom(study: int, number: int, level: int = 40, modality: str = "MR", patien
     dataset.WindowCenter, dataset.WindowWidth = 128, 256
     dataset.PixelData = grey(100 * study + number, level).astype(np.uint16).tobytes()
     dataset["PixelData"].VR = "OW"
+    return dataset
+
+
+def dicom_bytes(dataset: Dataset) -> bytes:
     dataset.file_meta = FileMetaDataset()
     dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
     dataset.file_meta.MediaStorageSOPClassUID = dataset.SOPClassUID

@@ -49,7 +49,8 @@ def test_a_study_has_every_key_of_the_contract(tmp_path: Path) -> None:
     assert list(line["probabilities"]) == ["Glioma", "Meningioma", "No Tumor", "Pituitary"]
     assert sum(line["probabilities"].values()) == pytest.approx(1)
     assert line["label"] == max(line["probabilities"], key=line["probabilities"].__getitem__)
-    assert line["boxes"] == [{"label": "Glioma", "score": 0.8, "xyxy": list(BOX), "file": str(folder / "2.dcm")}]
+    box = {"label": "Glioma", "score": 0.8, "xyxy": list(BOX), "file": str(folder / "2.dcm"), "frame": 1}
+    assert line["boxes"] == [box]
     assert line["priority"] in {"urgent", "review", "routine"}
     assert isinstance(line["review_reasons"], list)
 

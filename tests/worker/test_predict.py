@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.worker.scans import BOX, FakePredictor, archive, dicom, png, write
+from tests.worker.scans import BOX, FakePredictor, archive, dicom, enhanced, png, write
 from trainer.runtime.records import GreyImage, SlicePrediction
 from worker.domain import Priority
 from worker.errors import Reason
@@ -114,6 +114,12 @@ class TestStudies:
         (line,) = read(scratch, folder)
         assert [Path(box.file).name for box in line.boxes] == ["8.dcm", "7.dcm", "6.dcm"]
         assert names(line, folder) == ["6.dcm", "7.dcm", "8.dcm"]
+
+    def test_boxes_name_the_frame_of_a_multi_frame_file(self, tmp_path: Path, scratch: Path) -> None:
+        content = enhanced(1, positions=[30, 10, 20], levels=[150, 40, 150])
+        (line,) = read(scratch, write(tmp_path, {"e.dcm": content}), batch_size=2)
+        assert [(Path(box.file).name, box.frame) for box in line.boxes] == [("e.dcm", 3), ("e.dcm", 1)]
+        assert [file.status for file in line.files] == [FileStatus.READ]
 
     def test_duplicates_are_all_read(self, tmp_path: Path, scratch: Path) -> None:
         same_slice = dicom(7, 1)

@@ -154,7 +154,7 @@ class TestArrival:
         with sessions.begin() as session:
             receive(session, header(1, sop_uid="1.7"))
             queries.add_instance(
-                session, add_file(session), header(2, sop_uid="1.7"), "First frame only.", NOON, QUIET, QUIET_MAX
+                session, add_file(session), [header(2, sop_uid="1.7")], "First frame only.", NOON, QUIET, QUIET_MAX
             )
         with sessions.begin() as session:
             assert session.scalars(select(Instance.warning)).all()[1] == f"First frame only. {queries.SAME_SOP_UID}"

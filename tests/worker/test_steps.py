@@ -12,15 +12,17 @@ from pypdf import PdfReader
 from sqlalchemy import select
 
 from tests.worker.conftest import ClockedServices
-from tests.worker.scans import FakePredictor, archive, dicom, png
+from tests.worker.scans import FakePredictor, archive, dicom, enhanced, png
 from trainer.runtime.records import GreyImage, SlicePrediction
 from worker import inbox_files
+from worker.domain import ReadInstance
+from worker.intake.read import read_instance
 from worker.pipeline import ANALYSE, DELIVER, INTAKE, REPORT, STAGES, Stage
 from worker.stage_runner import STEPS, run_stage
-from worker.steps import deliver, intake
+from worker.steps import deliver, intake, pixels
 from worker.store import queries
 from worker.store.claims import Claim, claim_due
-from worker.store.models import Event, FileState, Report, ScanFile, Study, StudyState
+from worker.store.models import Event, FileState, Prediction, Report, ScanFile, Study, StudyState
 
 BRIGHT = 150
 
@@ -222,6 +224,40 @@ class TestDicomStudy:
         home.visit(INTAKE)
         STEPS["report"](home.services, claim)
         assert [study.state for study in home.studies()] == [StudyState.COLLECTING, StudyState.RENDERED]
+
+
+class TestMultiFrame:
+    def test_every_frame_is_a_slice_in_the_order_of_space(self, home: Home) -> None:
+        home.drop("enhanced.dcm", enhanced(1, positions=[30, 10, 20], levels=[40, BRIGHT, 40]))
+        home.run_when_quiet()
+        with home.services.session.begin() as session:
+            rows = session.scalars(select(Prediction).order_by(Prediction.frame)).all()
+            assert [(row.frame, len(row.boxes)) for row in rows] == [(1, 0), (2, 1), (3, 0)]
+        (pdf,) = home.reports.rglob("*.pdf")
+        text = "".join(page.extract_text() for page in PdfReader(pdf).pages)
+        assert "slice 1 of 3" in text  # the bright one: second in the file, first along the head
+        assert home.study().state == StudyState.REPORTED
+
+    def test_frames_and_slices_of_one_series_are_read_together(self, home: Home) -> None:
+        home.drop("enhanced.dcm", enhanced(1, positions=[10, 30], levels=[40, 40]))
+        home.drop("slice.dcm", dicom(1, 20, BRIGHT))
+        home.run_when_quiet()
+        (pdf,) = home.reports.rglob("*.pdf")
+        assert "slice 2 of 3" in "".join(page.extract_text() for page in PdfReader(pdf).pages)
+
+    def test_a_file_is_opened_once_for_all_its_frames(self, home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+        opened: list[Path] = []
+
+        def counted(path: Path, *arguments: object) -> ReadInstance:
+            opened.append(path)
+            return read_instance(path, *arguments)  # type: ignore[arg-type]
+
+        home.drop("enhanced.dcm", enhanced(1, positions=range(7), levels=[40] * 7))
+        home.run()
+        home.services.wait(home.settings.quiet_seconds)
+        monkeypatch.setattr(pixels, "read_instance", counted)
+        home.visit(ANALYSE)
+        assert len(opened) == 1
 
 
 class TestRejected:

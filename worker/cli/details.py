@@ -54,6 +54,7 @@ class PredictionDetails:
     sha256: str
     series_uid: str
     instance_number: int | None
+    frame: int
     model: str
     probabilities: dict[str, float]
     classifier_probabilities: dict[str, float]
@@ -185,6 +186,7 @@ def _prediction(instance: Instance, prediction: Prediction, name: str) -> Predic
         sha256=instance.sha256,
         series_uid=instance.series.series_uid,
         instance_number=instance.instance_number,
+        frame=prediction.frame,
         model=prediction.model_version,
         probabilities=_by_class(prediction.probabilities),
         classifier_probabilities=_by_class(prediction.classifier_probabilities),

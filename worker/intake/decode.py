@@ -27,8 +27,8 @@ _DAMAGED = "The compressed pixels cannot be decoded and are damaged; send the im
 _OTHER_SIZE = "The compressed picture has another size than its header says; export the image again."
 
 
-def decode_frame(parsed: ParsedDicom, facts: HeaderFacts) -> StoredImage:
-    """Decode the single frame of an object that passed `select.refuse`.
+def decode_frame(parsed: ParsedDicom, facts: HeaderFacts, index: int = 0) -> StoredImage:
+    """Decode one frame of an object that passed `select.refuse`, counted from 0.
 
     Returns:
         `(rows, columns)` stored values, uint8, int8, uint16 or int16 in native byte order (PS3.5 8.1.1).
@@ -39,10 +39,10 @@ def decode_frame(parsed: ParsedDicom, facts: HeaderFacts) -> StoredImage:
     dataset = _with_pixels(parsed, facts)
     try:
         if parsed.pixels.state is PixelState.ENCAPSULATED:
-            _check_codestream(get_frame(parsed.pixels.value, 0, number_of_frames=1), facts)
+            _check_codestream(get_frame(parsed.pixels.value, index, number_of_frames=facts.frames), facts)
         decoder = get_decoder(UID(facts.transfer_syntax))
         plugin = DECODING_PLUGINS[facts.transfer_syntax]
-        decoded, _ = decoder.as_array(dataset, index=0, raw=True, decoding_plugin=plugin)
+        decoded, _ = decoder.as_array(dataset, index=index, raw=True, decoding_plugin=plugin)
     except _DECODE_ERRORS as error:
         raise RejectedError(Reason.UNREADABLE, _DAMAGED) from error
     stored = np.asarray(decoded)
@@ -58,6 +58,7 @@ def _with_pixels(parsed: ParsedDicom, facts: HeaderFacts) -> Dataset:
     dataset.PhotometricInterpretation = facts.photometric
     dataset.Rows = facts.rows
     dataset.Columns = facts.columns
+    dataset.NumberOfFrames = facts.frames
     dataset.BitsAllocated = facts.bits_allocated
     dataset.BitsStored = facts.bits_stored
     dataset.PixelRepresentation = facts.pixel_representation

@@ -1,21 +1,27 @@
-"""DICOM files: single-frame classic MR images, every common transfer syntax."""
+"""DICOM files: classic MR images and the frames of enhanced ones, every common transfer syntax."""
 
+from dataclasses import dataclass
+from functools import partial, reduce
+from operator import add
 from pathlib import Path
+from typing import Self
 
 from pydicom import Dataset
 
+from trainer.runtime.records import GreyImage
 from worker.domain import ReadInstance
 from worker.errors import Reason, RejectedError
 from worker.intake.decode import decode_frame
-from worker.intake.elements import is_valid_uid, quiet_pydicom, uid_of
-from worker.intake.facts import facts_of
+from worker.intake.elements import integer_of, is_valid_uid, quiet_pydicom, uid_of
+from worker.intake.facts import HeaderFacts, facts_of
 from worker.intake.files import read_bounded, read_head
-from worker.intake.grey import GreyLevels, levels_of
-from worker.intake.headers import instance_header
+from worker.intake.frames import frame_datasets
+from worker.intake.grey import GreyLevels, Histogram, levels_of
+from worker.intake.headers import frame_headers
 from worker.intake.limits import MIB, IntakeLimits
-from worker.intake.parse import parse_dicom
+from worker.intake.parse import ParsedDicom, parse_dicom
 from worker.intake.select import refuse
-from worker.intake.voi import render
+from worker.intake.voi import Display, Rescale, display_of
 
 _STUDY_UID_TAG = 0x0020000D
 # Tags ascend (PS3.5 7.1): groups 0008 to 0018 lie before it, pixels far behind.
@@ -26,7 +32,9 @@ _MIN_DISTINCT_VALUES = 8
 
 
 def read_dicom(path: Path, sha256: str, limits: IntakeLimits) -> ReadInstance:
-    """Read one single-frame MR image.
+    """Read an MR image, or all frames of an enhanced one.
+
+    Every frame is decoded here once, so that what is accepted can be read.
 
     Args:
         path: a regular file, with or without preamble.
@@ -34,8 +42,9 @@ def read_dicom(path: Path, sha256: str, limits: IntakeLimits) -> ReadInstance:
         limits: bounds on what it may cost.
 
     Returns:
-        `(rows, columns)` uint8 pixels in MONOCHROME2 sense: rescaled, then the first usable VOI window (PS3.3
-        C.11.2.1.2), else the 0.5 to 99.5 percentile of non-zero pixels. Non-square pixels are left as they are.
+        Pixels in MONOCHROME2 sense: rescaled, then the first usable VOI window (PS3.3 C.11.2.1.2), else the 0.5 to
+        99.5 percentile of non-zero pixels. All frames are shown by the window of the middle one. Non-square pixels are
+        left as they are.
 
     Raises:
         RejectedError: with the first rule of `select.RULES` that applies, or `unreadable`, `truncated`, `too_large`,
@@ -46,10 +55,63 @@ def read_dicom(path: Path, sha256: str, limits: IntakeLimits) -> ReadInstance:
         parsed = parse_dicom(data, limits)
         facts = facts_of(parsed)
         refuse(facts, limits)
-        levels = levels_of(decode_frame(parsed, facts))
-        _refuse_empty(levels)
-        pixels, warning = render(parsed.dataset, facts, levels)
-        return ReadInstance(instance_header(parsed.dataset, facts, sha256), pixels, warning)
+        opened = _OpenedDicom.of(parsed, facts)
+        headers = frame_headers(parsed.dataset, facts, opened.frames, sha256)
+        if len(headers) == 1:
+            levels = opened.levels(0)
+            display = opened.display(levels.histogram)
+            return ReadInstance.of_one_slice(headers[0], levels.render(display.table), display.warning)
+        display = opened.display(reduce(add, (opened.levels(index).histogram for index in range(len(headers)))))
+        return ReadInstance(headers, partial(opened.pixels, display), display.warning)
+
+
+@dataclass(frozen=True)
+class _OpenedDicom:
+    """An accepted object whose frames are decoded when they are wanted.
+
+    Attributes:
+        frames: what the header says of each (`frames.frame_datasets`).
+    """
+
+    parsed: ParsedDicom
+    facts: HeaderFacts
+    frames: tuple[Dataset, ...]
+
+    @classmethod
+    def of(cls, parsed: ParsedDicom, facts: HeaderFacts) -> Self:
+        """Open an object that passed `select.refuse`.
+
+        Raises:
+            RejectedError: `multiframe` for frames that are not scaled alike: no window shows them all.
+        """
+        frames = frame_datasets(parsed.dataset, facts.frames or 1)
+        rescales = {Rescale.of(frame) for frame in frames}
+        if len(rescales) > 1 or not all(rescale.is_usable for rescale in rescales):
+            sentence = (
+                "The frames are scaled differently, as if of several kinds, or not by usable numbers; "
+                "export the series as classic MR images."
+            )
+            raise RejectedError(Reason.MULTIFRAME, sentence)
+        return cls(parsed, facts, frames)
+
+    def levels(self, index: int) -> GreyLevels:
+        """Decode a frame, counted from 0."""
+        return levels_of(decode_frame(self.parsed, self.facts, index))
+
+    def display(self, histogram: Histogram) -> Display:
+        """How all frames are shown, whose pixels `histogram` counts: by the window of the middle one.
+
+        Raises:
+            RejectedError: `blank` or `low_contrast`.
+        """
+        _refuse_empty(histogram)
+        padding = integer_of(self.parsed.dataset, "PixelPaddingValue")
+        return display_of(self.frames[len(self.frames) // 2], self.facts.photometric, padding, histogram)
+
+    def pixels(self, display: Display, number: int) -> GreyImage:
+        """Decode and show a frame, counted from 1."""
+        with quiet_pydicom():
+            return self.levels(number - 1).render(display.table)
 
 
 def read_header(path: Path, limits: IntakeLimits) -> Dataset:
@@ -74,14 +136,14 @@ def read_study_uid(path: Path, limits: IntakeLimits) -> str | None:
     return uid if uid and is_valid_uid(uid) else None
 
 
-def _refuse_empty(levels: GreyLevels) -> None:
+def _refuse_empty(histogram: Histogram) -> None:
     """Refuse pictures without content.
 
     Raises:
         RejectedError: `blank` for (nearly) one value, `low_contrast` for too few values to be an acquired slice.
     """
-    if levels.spread() == 0:
+    if histogram.spread() == 0:
         raise RejectedError(Reason.BLANK, "All pixels of the image have the same value; check the export.")
-    if levels.distinct() < _MIN_DISTINCT_VALUES:
+    if histogram.distinct() < _MIN_DISTINCT_VALUES:
         sentence = "The image has only a few grey values, like a mask and unlike a scan; send the original MR series."
         raise RejectedError(Reason.LOW_CONTRAST, sentence)

@@ -6,8 +6,9 @@ from pydicom import Dataset
 from pydicom.config import IGNORE
 from pydicom.uid import UID, MediaStorageDirectoryStorage
 
-from worker.intake.elements import integer_of, number_of, text_of, texts_of, uid_of
+from worker.intake.elements import integer_of, text_of, texts_of, uid_of
 from worker.intake.parse import ParsedDicom, PixelState
+from worker.intake.voi import Rescale
 
 _FILE_META_GROUP = 0x0002
 _PIXEL_GROUP = 0x7FE0
@@ -27,8 +28,7 @@ class HeaderFacts:
         pixel_bytes: length of its value as stored.
         uids: StudyInstanceUID, SeriesInstanceUID, SOPInstanceUID as they stand; `None` absent, empty text damaged.
         frames: NumberOfFrames, 1 when absent.
-        rescale_slope: 1 when absent, NaN when not a number.
-        rescale_intercept: 0 when absent, NaN when not a number.
+        rescale: of the object as a whole; frames can have others.
         image_type: values of ImageType (PS3.3 C.7.6.1.1.2).
         body_part: BodyPartExamined.
         series_words: letters-only words of SeriesDescription.
@@ -50,8 +50,7 @@ class HeaderFacts:
     bits_stored: int | None
     pixel_representation: int | None
     photometric: str | None
-    rescale_slope: float
-    rescale_intercept: float
+    rescale: Rescale
     image_type: tuple[str, ...]
     body_part: str | None
     series_words: frozenset[str]
@@ -99,8 +98,7 @@ def facts_of(parsed: ParsedDicom) -> HeaderFacts:
         bits_stored=integer_of(dataset, "BitsStored"),
         pixel_representation=integer_of(dataset, "PixelRepresentation"),
         photometric="\\".join(texts_of(dataset, "PhotometricInterpretation")) or None,
-        rescale_slope=number_of(dataset, "RescaleSlope", absent=1.0),
-        rescale_intercept=number_of(dataset, "RescaleIntercept", absent=0.0),
+        rescale=Rescale.of(dataset),
         image_type=texts_of(dataset, "ImageType"),
         body_part="\\".join(texts_of(dataset, "BodyPartExamined")) or None,
         series_words=_words(text_of(dataset, "SeriesDescription")),

@@ -1,6 +1,7 @@
 """Grey values of more than 8 bits to 8 bits, and what is too empty to be read."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
@@ -22,22 +23,20 @@ _BLANK_TAIL_PERCENT = 0.1
 
 
 @dataclass(frozen=True)
-class GreyLevels:
-    """An integer picture as indices into its possible stored values.
+class Histogram:
+    """How often each possible stored value occurs, in one picture or in several.
 
     Attributes:
-        index: `(rows, columns)` uint8 or uint16, stored value minus the smallest value of its type.
-        values: `(n,)` float64, the stored value of each index.
-        counts: `(n,)` int64, pixels with each index.
+        values: `(n,)` float64, ascending.
+        counts: `(n,)` int64, pixels with each value.
     """
 
-    index: npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
     values: FloatVector
     counts: npt.NDArray[np.int64]
 
-    def render(self, table: npt.NDArray[np.uint8]) -> GreyImage:
-        """Look every pixel up in a `(n,)` uint8 table: a transform costs 65,536 values, not one per pixel."""
-        return table[self.index]
+    def __add__(self, other: Self) -> Self:
+        """Of both together; their pixels are of one type."""
+        return replace(self, counts=self.counts + other.counts)
 
     def distinct(self) -> int:
         """Return how many different values occur."""
@@ -67,6 +66,23 @@ class GreyLevels:
         return float(self.values[positions[0]]), float(self.values[positions[1]])
 
 
+@dataclass(frozen=True)
+class GreyLevels:
+    """An integer picture as indices into its possible stored values.
+
+    Attributes:
+        index: `(rows, columns)` uint8 or uint16, stored value minus the smallest value of its type.
+        histogram: of the picture; `index` counts its `values`.
+    """
+
+    index: npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
+    histogram: Histogram
+
+    def render(self, table: npt.NDArray[np.uint8]) -> GreyImage:
+        """Look every pixel up in a `(n,)` uint8 table: a transform costs 65,536 values, not one per pixel."""
+        return table[self.index]
+
+
 def levels_of(stored: StoredImage) -> GreyLevels:
     """Index a `(rows, columns)` picture of 8- or 16-bit integers, signed or not, native byte order."""
     unsigned = np.dtype(f"u{stored.dtype.itemsize}")
@@ -78,18 +94,18 @@ def levels_of(stored: StoredImage) -> GreyLevels:
     flat = index.reshape(-1)
     for start in range(0, flat.size, _COUNT_CHUNK):  # bincount makes an int64 copy of what it is given
         counts += np.bincount(flat[start : start + _COUNT_CHUNK], minlength=size)
-    return GreyLevels(index, np.arange(lowest, lowest + size, dtype=np.float64), counts)
+    return GreyLevels(index, Histogram(np.arange(lowest, lowest + size, dtype=np.float64), counts))
 
 
-def percentile_range(levels: GreyLevels, padding: int | None = None) -> tuple[float, float]:
+def percentile_range(histogram: Histogram, padding: int | None = None) -> tuple[float, float]:
     """Return the stored values to show as black and as white.
 
     Zero pixels are left out: the share of air around the head differs from 20 to 70 % between scans, and with it the
     percentiles would depend on the field of view instead of on the tissue.
     """
-    low, high = levels.percentiles(LOW_PERCENTILE, HIGH_PERCENTILE, levels.foreground(padding))
+    low, high = histogram.percentiles(LOW_PERCENTILE, HIGH_PERCENTILE, histogram.foreground(padding))
     if high <= low:
-        low, high = levels.percentiles(0, 100)
+        low, high = histogram.percentiles(0, 100)
     return low, high
 
 

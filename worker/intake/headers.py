@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 
 from pydicom import Dataset
 
@@ -19,22 +20,34 @@ _COSINE_TOLERANCE = 1e-2
 _MAX_POSITION_MM = 1e6
 
 
-def instance_header(dataset: Dataset, facts: HeaderFacts, sha256: str) -> InstanceHeader:
-    """Build the header of an object that passed `select.refuse`: its UIDs are there and valid."""
+def frame_headers(
+    dataset: Dataset, facts: HeaderFacts, frames: Sequence[Dataset], sha256: str
+) -> tuple[InstanceHeader, ...]:
+    """Build the header of each frame of an object that passed `select.refuse`: its UIDs are there and valid.
+
+    Args:
+        dataset: the object's header.
+        facts: of it.
+        frames: where each frame lies (`frames.frame_datasets`).
+        sha256: of the file.
+    """
     study_uid, series_uid, sop_uid = (uid or "" for uid in facts.uids)
-    return InstanceHeader(
+    rows, columns = facts.rows or 0, facts.columns or 0
+    first = InstanceHeader(
         kind=StudyKind.DICOM,
         sha256=sha256,
         study_uid=study_uid,
         series_uid=series_uid,
         sop_uid=sop_uid,
-        geometry=geometry_of(dataset, facts.rows or 0, facts.columns or 0),
+        geometry=geometry_of(frames[0], rows, columns),
         modality=facts.modality,
         series_description=text_of(dataset, "SeriesDescription"),
         series_number=integer_of(dataset, "SeriesNumber"),
         instance_number=integer_of(dataset, "InstanceNumber"),
         patient=patient_of(dataset),
     )
+    rest = enumerate(frames[1:], start=2)
+    return (first, *(replace(first, frame=number, geometry=geometry_of(each, rows, columns)) for number, each in rest))
 
 
 def patient_of(dataset: Dataset) -> PatientText:

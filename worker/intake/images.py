@@ -93,9 +93,9 @@ def read_image(path: Path, sha256: str, limits: IntakeLimits) -> ReadInstance:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # decompression bombs and odd metadata; the size is checked below
         pixels, has_more = _decode(data, kind, limits)
-    if levels_of(pixels).spread() <= _BLANK_SPREAD:
+    if levels_of(pixels).histogram.spread() <= _BLANK_SPREAD:
         raise RejectedError(Reason.BLANK, "The picture shows one even grey and nothing else; check the export.")
-    return ReadInstance(_header(pixels, sha256), pixels, _MORE_FRAMES if has_more else None)
+    return ReadInstance.of_one_slice(_header(pixels, sha256), pixels, _MORE_FRAMES if has_more else None)
 
 
 def _decode(data: bytes, kind: FileType, limits: IntakeLimits) -> tuple[GreyImage, bool]:
@@ -188,7 +188,7 @@ def _grey_of_wide(image: Image.Image) -> GreyImage:
     """Scale 16-bit, 32-bit and floating-point values by the range they use: 12 bits in 16 must not come out dark."""
     wide = np.asarray(image)
     levels = levels_of(_as_uint16(wide))
-    table = ramp(levels.values, *_distinct_ends(percentile_range(levels)))
+    table = ramp(levels.histogram.values, *_distinct_ends(percentile_range(levels.histogram)))
     if getattr(image, "tag_v2", {}).get(_TIFF_PHOTOMETRIC_TAG) == 0:  # Pillow turns 8-bit WhiteIsZero only
         table = np.uint8(255) - table
     return levels.render(table)

@@ -5,7 +5,6 @@ decoded, and last whether the picture is one the model was made for. A sentence 
 may name classes and numbers of the header, never its free text.
 """
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -17,15 +16,13 @@ from worker.intake.parse import PixelState
 from worker.intake.vocabulary import (
     DECODING_PLUGINS,
     DERIVED_TYPES,
+    ENHANCED_MR_CLASSES,
     GREYSCALE,
     MASK_WORDS,
     MR_IMAGE_CLASSES,
     OTHER_BODY_PARTS,
     SECONDARY_CAPTURE,
 )
-
-# MR intensities have no unit, so that any scale is legal; above this bound they are a damaged header and not a scale.
-_MAX_RESCALE = 1e9
 
 
 @dataclass(frozen=True)
@@ -74,10 +71,9 @@ def _has_bad_bits(facts: HeaderFacts, _limits: IntakeLimits) -> bool:
     return not stored_fits or facts.pixel_representation not in {0, 1}
 
 
-def _has_bad_rescale(facts: HeaderFacts, _limits: IntakeLimits) -> bool:
-    """Slope finite, not zero; both of a size that keeps grey values apart (PS3.3 C.11.1.1.2)."""
-    slope, intercept = abs(facts.rescale_slope), abs(facts.rescale_intercept)
-    return not (math.isfinite(slope) and 0 < slope < _MAX_RESCALE and intercept < _MAX_RESCALE)
+def _is_unsorted(facts: HeaderFacts, _limits: IntakeLimits) -> bool:
+    """Several frames in an object whose class has one (PS3.3 A.4, MR Image)."""
+    return (facts.frames or 1) > 1 and facts.sop_class not in ENHANCED_MR_CLASSES
 
 
 def _is_native(facts: HeaderFacts) -> bool:
@@ -212,13 +208,14 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         Reason.BAD_HEADER,
-        _has_bad_rescale,
+        lambda facts, _: not facts.rescale.is_usable,
         "RescaleSlope or RescaleIntercept is not a usable number; export the image again.",
     ),
     Rule(
         Reason.MULTIFRAME,
-        lambda facts, _: (facts.frames or 1) > 1,
-        "The file holds {facts.frames} frames and single slices are read; export the series as classic MR images.",
+        _is_unsorted,
+        "The file holds {facts.frames} frames without saying where each lies; export the series as enhanced or classic "
+        "MR images.",
     ),
     Rule(
         Reason.MOSAIC,

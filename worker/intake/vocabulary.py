@@ -8,14 +8,10 @@ def _terms(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-MR_IMAGE_CLASSES = frozenset(
-    {
-        uid.MRImageStorage,
-        uid.EnhancedMRImageStorage,
-        uid.EnhancedMRColorImageStorage,
-        uid.LegacyConvertedEnhancedMRImageStorage,
-    }
+ENHANCED_MR_CLASSES = frozenset(
+    {uid.EnhancedMRImageStorage, uid.EnhancedMRColorImageStorage, uid.LegacyConvertedEnhancedMRImageStorage}
 )
+MR_IMAGE_CLASSES = ENHANCED_MR_CLASSES | {uid.MRImageStorage}
 SECONDARY_CAPTURE = str(uid.SecondaryCaptureImageStorage)  # multi-frame captures add a component to it
 
 # Transfer syntax -> the one pydicom plugin that may decode it. Named, because python-gdcm aborts the process on

@@ -1,20 +1,23 @@
 """From stored values to the grey values a radiologist would see: rescale, VOI window, MONOCHROME1, 8 bits."""
 
+import math
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
 from pydicom import Dataset
 
-from trainer.runtime.records import GreyImage
-from worker.intake.elements import integer_of, numbers_of, text_of, texts_of
-from worker.intake.facts import HeaderFacts
-from worker.intake.grey import FloatVector, GreyLevels, percentile_range, ramp
+from worker.intake.elements import number_of, numbers_of, text_of, texts_of
+from worker.intake.grey import FloatVector, Histogram, percentile_range, ramp
 
 # Below this share of tissue between black and white a window was meant for other pixels (a conversion rescaled them
 # and kept the header) and shows a silhouette. Windows of scanners leave 0.39 to 1.00 in our test series, the low end
 # where most of a slice is noise; one of another scale left 0.09.
 _MIN_VISIBLE_SHARE = 0.15
+
+# MR intensities have no unit, so that any scale is legal; above this bound they are a damaged header and not a scale.
+_MAX_RESCALE = 1e9
 
 WINDOW_REPLACED = "The display window of the header does not fit the pixels and was replaced by their own range."
 
@@ -51,26 +54,59 @@ def windows_of(dataset: Dataset) -> tuple[Window, ...]:
     return tuple(Window(center, width, function) for center, width in pairs if width >= least)
 
 
-def render(dataset: Dataset, facts: HeaderFacts, levels: GreyLevels) -> tuple[GreyImage, str | None]:
-    """Render stored values for display.
+@dataclass(frozen=True)
+class Rescale:
+    """Modality transform of stored values (PS3.3 C.11.1)."""
 
-    Returns:
-        `(rows, columns)` uint8 in MONOCHROME2 sense, and a warning when the header's window was not used although it
-        has one. A VOI LUT sequence is not used: it is rare in MR, and the range of the pixels replaces it.
+    slope: float
+    intercept: float
+
+    @classmethod
+    def of(cls, dataset: Dataset) -> Self:
+        """Read it; 1 and 0 where absent, NaN where it is not a number."""
+        return cls(number_of(dataset, "RescaleSlope", absent=1.0), number_of(dataset, "RescaleIntercept", absent=0.0))
+
+    @property
+    def is_usable(self) -> bool:
+        """Slope finite, not zero; both of a size that keeps grey values apart (C.11.1.1.2)."""
+        return math.isfinite(self.slope) and 0 < abs(self.slope) < _MAX_RESCALE and abs(self.intercept) < _MAX_RESCALE
+
+
+@dataclass(frozen=True)
+class Display:
+    """How stored values become grey values.
+
+    Attributes:
+        table: `(n,)` uint8 grey value of each stored value, MONOCHROME2 sense.
+        warning: when the header's window was not used although it has one.
     """
-    values = levels.values * facts.rescale_slope + facts.rescale_intercept
-    padding = integer_of(dataset, "PixelPaddingValue")
-    tissue = levels.foreground(padding)
-    table = next((t for w in windows_of(dataset) if _shows_tissue(t := w.table(values), tissue)), None)
+
+    table: npt.NDArray[np.uint8]
+    warning: str | None
+
+
+def display_of(frame: Dataset, photometric: str | None, padding: int | None, histogram: Histogram) -> Display:
+    """Choose the first window of a header that shows tissue, or the range of the pixels.
+
+    A VOI LUT sequence is not used: it is rare in MR, and the range of the pixels replaces it.
+
+    Args:
+        frame: usable rescale and windows, as `frames.frame_datasets` gives them.
+        photometric: MONOCHROME1 or MONOCHROME2.
+        padding: PixelPaddingValue.
+        histogram: of all pixels that are to be shown alike.
+    """
+    rescale = Rescale.of(frame)
+    values = histogram.values * rescale.slope + rescale.intercept
+    tissue = histogram.foreground(padding)
+    table = next((t for w in windows_of(frame) if _shows_tissue(t := w.table(values), tissue)), None)
     warning = None
     if table is None:
-        low, high = percentile_range(levels, padding)
-        ends = sorted(end * facts.rescale_slope + facts.rescale_intercept for end in (low, high))
+        low, high = percentile_range(histogram, padding)
+        ends = sorted(end * rescale.slope + rescale.intercept for end in (low, high))
         table = ramp(values, ends[0], ends[1])
-        warning = WINDOW_REPLACED if text_of(dataset, "WindowWidth") else None
-    if facts.photometric == "MONOCHROME1":
-        table = np.uint8(255) - table
-    return levels.render(table), warning
+        warning = WINDOW_REPLACED if text_of(frame, "WindowWidth") else None
+    return Display(np.uint8(255) - table if photometric == "MONOCHROME1" else table, warning)
 
 
 def _shows_tissue(table: npt.NDArray[np.uint8], tissue: npt.NDArray[np.int64]) -> bool:

@@ -43,12 +43,13 @@ class FileLine:
 
 @dataclass(frozen=True)
 class BoxLine:
-    """One lesion; `xyxy` in pixels of the decoded instance, which is in `file`."""
+    """One lesion; `xyxy` in pixels of the decoded instance, which is in `file`, of its frame `frame` (from 1)."""
 
     label: TumorClass
     score: float
     xyxy: tuple[float, float, float, float]
     file: str
+    frame: int
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,9 @@ def answered(
         label=analysis.label,
         probabilities=dict(zip(CLASSES, analysis.probabilities, strict=True)),
         boxes=tuple(
-            BoxLine(box.label, box.score, box.xyxy, name) for finding, name in named for box in finding.prediction.boxes
+            BoxLine(box.label, box.score, box.xyxy, name, finding.header.frame)
+            for finding, name in named
+            for box in finding.prediction.boxes
         ),
         priority=analysis.priority,
         review_reasons=analysis.review_reasons,

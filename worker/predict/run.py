@@ -7,6 +7,7 @@ lines leave in the order of the units.
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 
 from trainer.runtime.predictor import Predictor
 from trainer.runtime.records import GreyImage
@@ -71,13 +72,10 @@ def _slices(
                 reading.files.append(FileLine.rejected(file, outcome))
                 continue
             reading.files.append(FileLine(file.name, FileStatus.READ, message=outcome.warning))
-            reading.handed_over += 1
-            owners.append((reading, file.name))
-            yield outcome.header, _opened(outcome.pixels)
-
-
-def _opened(pixels: GreyImage) -> Callable[[], GreyImage]:
-    return lambda: pixels
+            reading.handed_over += len(outcome.headers)
+            for header in outcome.headers:
+                owners.append((reading, file.name))
+                yield header, partial(outcome.frame_pixels, header.frame)
 
 
 def _read(file: InputFile, limits: IntakeLimits) -> ReadInstance | RejectedError:

@@ -1,15 +1,14 @@
 """From a complete study to predictions, findings and a priority."""
 
 from datetime import timedelta
-from functools import partial
-from itertools import groupby
+from itertools import chain, groupby
 
 from worker.analysis import conclude, predict_slices
 from worker.domain import Analysis, SliceFinding, StudyKind
 from worker.pipeline import ANALYSE
 from worker.services import Services
 from worker.steps.headers import headers_of
-from worker.steps.pixels import stored_pixels
+from worker.steps.pixels import stored_slices
 from worker.store import queries
 from worker.store.claims import Claim, move
 from worker.store.models import Study, StudyState
@@ -25,11 +24,7 @@ def analyse_studies(services: Services, claim: Claim) -> None:
     with services.session.begin() as session:
         studies = {study.study_uid: study for study in queries.whole_studies(session, claim.ids)}
     headers = {study_uid: headers_of(study) for study_uid, study in studies.items()}
-    slices = (
-        (header, partial(stored_pixels, services, header))
-        for study_headers in headers.values()
-        for header in study_headers
-    )
+    slices = chain.from_iterable(stored_slices(services, study_headers) for study_headers in headers.values())
     findings = predict_slices(services.predictor, slices, services.settings.batch_size)
     for study_uid, group in groupby(findings, key=lambda finding: finding.header.study_uid):
         _commit(services, claim, studies[study_uid], list(group))

@@ -1,4 +1,7 @@
-"""Rows back to records: the instances of a stored study as headers in reading order."""
+"""Rows back to records: the slices of a stored study as headers in reading order."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from worker.domain import InstanceHeader, PixelGeometry, StudyKind
 from worker.store.models import Instance, Study
@@ -6,33 +9,42 @@ from worker.studies import reading_order
 
 
 def headers_of(study: Study) -> list[InstanceHeader]:
-    """Headers of all instances of a study, in reading order."""
-    return reading_order(_header(study, instance) for instance in study.instances)
+    """Headers of all slices of a study, in reading order."""
+    return reading_order(header for instance in study.instances for header in _headers(study, instance))
 
 
-def _header(study: Study, instance: Instance) -> InstanceHeader:
+def _headers(study: Study, instance: Instance) -> Iterator[InstanceHeader]:
     series = instance.series
-    return InstanceHeader(
+    header = InstanceHeader(
         kind=StudyKind(study.kind),
         sha256=instance.sha256,
         study_uid=study.study_uid,
         series_uid=series.series_uid,
         sop_uid=instance.sop_uid,
-        geometry=_geometry(instance),
+        geometry=_geometry(instance, instance.spacing_mm, instance.position_mm, instance.orientation),
         modality=series.modality,
         series_description=series.description,
         series_number=series.number,
         instance_number=instance.instance_number,
     )
+    if instance.frames is None:
+        yield header
+        return
+    for number, frame in enumerate(instance.frames, start=1):
+        yield replace(header, frame=number, geometry=_geometry(instance, **frame))
 
 
-def _geometry(instance: Instance) -> PixelGeometry:
-    spacing, position, orientation = instance.spacing_mm, instance.position_mm, instance.orientation
+def _geometry(
+    instance: Instance,
+    spacing_mm: Sequence[float] | None,
+    position_mm: Sequence[float] | None,
+    orientation: Sequence[float] | None,
+) -> PixelGeometry:
     return PixelGeometry(
         instance.rows,
         instance.columns,
-        (spacing[0], spacing[1]) if spacing else None,
-        (position[0], position[1], position[2]) if position else None,
+        (spacing_mm[0], spacing_mm[1]) if spacing_mm else None,
+        (position_mm[0], position_mm[1], position_mm[2]) if position_mm else None,
         (orientation[0], orientation[1], orientation[2], orientation[3], orientation[4], orientation[5])
         if orientation
         else None,

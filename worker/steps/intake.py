@@ -111,7 +111,7 @@ def _accept(services: Services, claim: Claim, row: ScanFile, read: ReadInstance)
         if not move(session, ScanFile, row.id, claim.token, INTAKE.takes, state=FileState.READ):
             return
         study = queries.add_instance(
-            session, row, read.header, read.warning, now,
+            session, row, read.headers, read.warning, now,
             timedelta(seconds=settings.quiet_seconds), timedelta(seconds=settings.quiet_max_seconds),
         )  # fmt: skip
         session.get_one(ScanFile, row.id).study_id = study.id

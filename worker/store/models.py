@@ -49,11 +49,19 @@ class UtcDateTime(TypeDecorator[datetime]):
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
+FrameList = list[dict[str, list[float] | None]]
+
+
 class Base(DeclarativeBase):
     """Root of all tables."""
 
     metadata = MetaData(naming_convention=NAMING)
-    type_annotation_map: ClassVar[dict[Any, Any]] = {datetime: UtcDateTime(), list[str]: JSON, list[float]: JSON}
+    type_annotation_map: ClassVar[dict[Any, Any]] = {
+        datetime: UtcDateTime(),
+        list[str]: JSON,
+        list[float]: JSON,
+        FrameList: JSON,
+    }
 
 
 class FileState(StrEnum):
@@ -181,7 +189,11 @@ class Series(Base):
 
 
 class Instance(Base):
-    """One readable image of a study; its bytes are the stored object `sha256`."""
+    """One readable image of a study; its bytes are the stored object `sha256`.
+
+    Of a multi-frame image `frames` says where each frame lies, in place of the three columns before it: keys
+    `spacing_mm`, `position_mm`, `orientation`. `None` of any other.
+    """
 
     __tablename__ = "instance"
     __table_args__ = (Index("ix_instance_sop_uid", "sop_uid"),)
@@ -198,6 +210,7 @@ class Instance(Base):
     spacing_mm: Mapped[list[float] | None]
     position_mm: Mapped[list[float] | None]
     orientation: Mapped[list[float] | None]
+    frames: Mapped[FrameList | None]
     warning: Mapped[str | None]
 
     study: Mapped[Study] = relationship(back_populates="instances")
@@ -206,13 +219,14 @@ class Instance(Base):
 
 
 class Prediction(Base):
-    """The model's answer for one instance in one revision; probabilities in the order of the class list."""
+    """The model's answer for one frame of an instance in one revision; probabilities in the order of the class list."""
 
     __tablename__ = "prediction"
-    __table_args__ = (UniqueConstraint("instance_id", "revision", "model_version"),)
+    __table_args__ = (UniqueConstraint("instance_id", "frame", "revision", "model_version"),)
 
     id: Mapped[int] = mapped_column(primary_key=True)
     instance_id: Mapped[int] = mapped_column(ForeignKey("instance.id"), index=True)
+    frame: Mapped[int] = mapped_column(default=1)
     revision: Mapped[int]
     model_version: Mapped[str] = mapped_column(String(64))
     probabilities: Mapped[list[float]]

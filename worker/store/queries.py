@@ -9,7 +9,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session, selectinload
 from sqlalchemy.sql.base import ExecutableOption
 
-from worker.domain import Analysis, InstanceHeader, Priority, StudyKind
+from worker.domain import Analysis, InstanceHeader, PixelGeometry, Priority, StudyKind
 from worker.store.models import (
     UNFINISHED_FILES,
     UNFINISHED_STUDIES,
@@ -89,17 +89,19 @@ def instance_with_bytes(session: Session, sha256: str) -> Instance | None:
 def add_instance(
     session: Session,
     file: ScanFile,
-    header: InstanceHeader,
+    headers: Sequence[InstanceHeader],
     warning: str | None,
     now: datetime,
     quiet: timedelta,
     quiet_max: timedelta,
 ) -> Study:
-    """Put a readable instance into its study, opening the study, its series or a new revision as needed."""
+    """Put a readable instance, all of its frames, into its study; opens study, series or a new revision as needed."""
+    header = headers[0]
     study = _study_for_update(session, header, file.rank, now)
     _note_patient_id(study, header.patient.patient_id)
     series = _series(session, study, header)
     geometry = header.geometry
+    is_single = len(headers) == 1
     if _has_sop_uid(session, study, header.sop_uid):
         warning = f"{warning} {SAME_SOP_UID}" if warning else SAME_SOP_UID
     session.add(
@@ -112,9 +114,10 @@ def add_instance(
             instance_number=header.instance_number,
             rows=geometry.rows,
             columns=geometry.columns,
-            spacing_mm=_list(geometry.spacing_mm),
-            position_mm=_list(geometry.position_mm),
-            orientation=_list(geometry.orientation),
+            spacing_mm=_list(geometry.spacing_mm) if is_single else None,
+            position_mm=_list(geometry.position_mm) if is_single else None,
+            orientation=_list(geometry.orientation) if is_single else None,
+            frames=None if is_single else [_frame(each.geometry) for each in headers],
             warning=warning,
         )
     )
@@ -144,6 +147,14 @@ def _note_patient_id(study: Study, patient_id: str | None) -> None:
 def _has_sop_uid(session: Session, study: Study, sop_uid: str) -> bool:
     wanted = select(Instance.id).where(Instance.sop_uid == sop_uid, Instance.study_id == study.id).limit(1)
     return session.scalar(wanted) is not None
+
+
+def _frame(geometry: PixelGeometry) -> dict[str, list[float] | None]:
+    return {
+        "spacing_mm": _list(geometry.spacing_mm),
+        "position_mm": _list(geometry.position_mm),
+        "orientation": _list(geometry.orientation),
+    }
 
 
 def _list(values: Sequence[float] | None) -> list[float] | None:
@@ -233,6 +244,7 @@ def add_result(
         session.add(
             Prediction(
                 instance_id=instance_ids[finding.header.sha256],
+                frame=finding.header.frame,
                 revision=study.revision,
                 model_version=model_version,
                 probabilities=list(prediction.probabilities),

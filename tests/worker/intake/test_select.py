@@ -12,6 +12,7 @@ from worker.intake.facts import HeaderFacts
 from worker.intake.limits import IntakeLimits
 from worker.intake.parse import PixelState
 from worker.intake.select import RULES, refuse
+from worker.intake.voi import Rescale
 
 LIMITS = IntakeLimits()
 GOOD = HeaderFacts(
@@ -31,8 +32,7 @@ GOOD = HeaderFacts(
     bits_stored=12,
     pixel_representation=0,
     photometric="MONOCHROME2",
-    rescale_slope=1.0,
-    rescale_intercept=0.0,
+    rescale=Rescale(1.0, 0.0),
     image_type=("ORIGINAL", "PRIMARY", "M", "SE"),
     body_part="BRAIN",
     series_words=frozenset({"T", "AX"}),
@@ -78,11 +78,11 @@ REFUSED: list[tuple[Reason, dict[str, object]]] = [
     (Reason.BAD_HEADER, {"pixel_representation": None}),
     (Reason.TRUNCATED, {"pixel_bytes": 128 * 128 * 2 - 2}),
     (Reason.BAD_HEADER, {"pixel_bytes": 128 * 128 * 4}),
-    (Reason.BAD_HEADER, {"rescale_slope": math.nan}),
-    (Reason.BAD_HEADER, {"rescale_slope": math.inf}),
-    (Reason.BAD_HEADER, {"rescale_slope": 0.0}),
-    (Reason.BAD_HEADER, {"rescale_slope": 1e308}),
-    (Reason.BAD_HEADER, {"rescale_intercept": math.nan}),
+    (Reason.BAD_HEADER, {"rescale": Rescale(math.nan, 0.0)}),
+    (Reason.BAD_HEADER, {"rescale": Rescale(math.inf, 0.0)}),
+    (Reason.BAD_HEADER, {"rescale": Rescale(0.0, 0.0)}),
+    (Reason.BAD_HEADER, {"rescale": Rescale(1e308, 0.0)}),
+    (Reason.BAD_HEADER, {"rescale": Rescale(1.0, math.nan)}),
     (Reason.MULTIFRAME, {"frames": 2, "pixel_bytes": 128 * 128 * 4}),
     (Reason.MOSAIC, {"image_type": ("ORIGINAL", "PRIMARY", "M", "ND", "MOSAIC")}),
     (Reason.LOCALIZER, {"image_type": ("ORIGINAL", "PRIMARY", "LOCALIZER")}),
@@ -103,7 +103,7 @@ READ: list[dict[str, object]] = [
     {"body_part": None},
     {"body_part": "HEADNECK"},
     {"pixel_bytes": 128 * 128 * 2 + 256},
-    {"rescale_slope": -1.0, "rescale_intercept": -4096.0},
+    {"rescale": Rescale(-1.0, -4096.0)},
     {"transfer_syntax": uid.JPEG2000Lossless, "pixels": PixelState.ENCAPSULATED, "pixel_bytes": 900},
 ]
 

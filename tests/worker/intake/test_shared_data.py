@@ -14,18 +14,10 @@ from worker.intake import DEFAULT_LIMITS, FileType, extract, file_type, read_ins
 REPOSITORY = Path(__file__).resolve().parents[3]
 SHARED = Path(os.environ.get("TRIAGE_SHARED", REPOSITORY.parent / "shared"))
 
-_PER_FRAME = "enhanced multi-frame objects are refused until they are read frame by frame"
 _NO_UIDS = "no StudyInstanceUID and SeriesInstanceUID: nothing tells which study and series it belongs to"
 
 # file -> (outcome, reason); each is a decision, not an accident
 DEVIATIONS = {
-    "enhanced-multiframe/emri_small.dcm": ("rejected:multiframe", _PER_FRAME),
-    "enhanced-multiframe/emri_small_RLE.dcm": ("rejected:multiframe", _PER_FRAME),
-    "enhanced-multiframe/emri_small_big_endian.dcm": ("rejected:multiframe", _PER_FRAME),
-    "enhanced-multiframe/emri_small_jpeg_2k_lossless.dcm": ("rejected:multiframe", _PER_FRAME),
-    "enhanced-multiframe/emri_small_jpeg_ls_lossless.dcm": ("rejected:multiframe", _PER_FRAME),
-    "enhanced-multiframe/001.dcm": ("rejected:multiframe", _PER_FRAME),
-    "enhanced-multiframe/IM-0001-0170-0001.dcm": ("rejected:multiframe", _PER_FRAME),
     "mr-not-brain/MR000000.dcm": ("rejected:missing_uid", _NO_UIDS),
     "mr-odd/decimal_rescale.dcm": ("rejected:missing_uid", _NO_UIDS),
     "broken/no_meta.dcm": ("rejected:not_an_image", "a stray byte before the first tag: it does not look like DICOM"),
