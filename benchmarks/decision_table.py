@@ -23,7 +23,7 @@ from trainer.export import ExportError, read_run
 from trainer.grey import read_grey
 from trainer.labels import DatasetError, Split, list_samples
 from trainer.runtime.bundle import MANIFEST, ModelFolderError
-from trainer.runtime.decision import fuse, weigh
+from trainer.runtime.decision import Calibration, fuse, weigh
 from trainer.runtime.engine import EngineError
 from trainer.runtime.predictor import EngineName, Predictor, load_predictor
 from trainer.runtime.records import CLASSES, NO_TUMOR_INDEX, GreyImage
@@ -45,7 +45,10 @@ class Pictures:
 
 @dataclass(frozen=True)
 class Row:
-    """AUC, tumour against none, of each opinion on one set; `None` where it holds one of the two only."""
+    """AUC, tumour against none, of each opinion on one set; `None` where it holds one of the two only.
+
+    `answer` is `None` of a run folder, too: it is not calibrated.
+    """
 
     model: str
     pictures: str
@@ -98,15 +101,18 @@ def _auc(scores: npt.NDArray[np.float64], tumor: npt.NDArray[np.bool_]) -> float
 
 
 def measure(model: str, predictor: Predictor, pictures: Pictures) -> Row:
-    """Read every picture and rank them by each opinion."""
+    """Read every picture and rank them by each opinion; what is not calibrated has no answer."""
     calibration, scores = predictor.bundle.calibration, []
+    is_calibrated = calibration != Calibration()
     for reading in predictor.detect(pictures.images):
         evidence = weigh(reading.class_logits, reading.detections, calibration.class_temperature)
         answer = 1 - fuse(evidence, calibration, reading.novelty)[NO_TUMOR_INDEX]
         scores.append((evidence.classifier, evidence.box, answer))
     columns = np.array(scores, np.float64).T
     tumor = pictures.tumor
-    return Row(model, pictures.name, int(tumor.sum()), int((~tumor).sum()), *(_auc(each, tumor) for each in columns))
+    classifier, best_box, answer_made_of_both = (_auc(each, tumor) for each in columns)
+    counts = int(tumor.sum()), int((~tumor).sum())
+    return Row(model, pictures.name, *counts, classifier, best_box, answer_made_of_both if is_calibrated else None)
 
 
 def print_table(rows: Sequence[Row]) -> None:

@@ -4,7 +4,7 @@ In JSON a figure `NAME` is a number and `NAME_ci95` its 95 % interval; both are 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, dataclass, fields
 from typing import Any, Self
 
 from trainer.intervals import Estimate
@@ -26,12 +26,13 @@ class EstimateRecord:
 
     @classmethod
     def from_json(cls, found: Mapping[str, Any]) -> Self:
-        """Read it back; other keys are left alone.
+        """Read it back; other keys are left alone, a figure with a default may be missing.
 
         Raises:
             KeyError, TypeError, ValueError: a figure is missing or no number.
         """
-        return cls(**{field.name: _estimate(found, field.name) for field in fields(cls)})
+        read = (field.name for field in fields(cls) if field.name in found or field.default is MISSING)
+        return cls(**{name: _estimate(found, name) for name in read})
 
 
 def _estimate(found: Mapping[str, Any], name: str) -> Estimate | None:
@@ -49,10 +50,12 @@ class DecisionFigures(EstimateRecord):
     Attributes:
         accuracy: right answers.
         classifier_accuracy: right if the classifier had answered alone.
-        sensitivity: tumours that are urgent at the operating point.
+        sensitivity: tumours that are urgent: at the operating point or above, and no person has to look first.
         specificity: images without a tumour that are not.
         low_margin_share: answers with a low margin.
         disagreement_share: answers that the classifier contradicts.
+        capped_share: images unlike a brain MR, or unfamiliar and not sure enough: a person has to look first. `None` in
+            files written before it was counted.
     """
 
     accuracy: Estimate | None
@@ -61,6 +64,7 @@ class DecisionFigures(EstimateRecord):
     specificity: Estimate | None
     low_margin_share: Estimate | None
     disagreement_share: Estimate | None
+    capped_share: Estimate | None = None
 
 
 @dataclass(frozen=True)

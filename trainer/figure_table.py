@@ -41,6 +41,7 @@ ROWS = (
     Row("calibration error (15 bins) of the raw classifier", lambda found: found.calibration.ece_uncalibrated),
     ECE_CLASSIFIER,
     ECE,
+    Row("share where a person has to look first", lambda found: found.decision.capped_share),
     Row("share with a low margin", lambda found: found.decision.low_margin_share),
     Row("share with a classifier that disagrees", lambda found: found.decision.disagreement_share),
 )

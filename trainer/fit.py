@@ -31,12 +31,19 @@ from trainer.parallel import Processes, joined_processes
 from trainer.parts import Parts, choose_parts
 from trainer.recipes import INGREDIENTS, RECIPES, Recipe
 from trainer.run import TrainingRun
-from trainer.run_folder import RunRecords, is_begun, record_end, start_weights, write_records
+from trainer.run_folder import (
+    RunRecords,
+    check_start_weights,
+    is_begun,
+    record_end,
+    start_weights,
+    write_records,
+)
 
 logger = logging.getLogger("trainer.fit")
 
 CACHE_MARGIN = 4 / 3
-"""Images are kept in memory a third larger than the network's input, so that magnifying finds detail."""
+"""Images are kept in memory a third larger than the network's input: lesions are taken out and set in at that size."""
 
 DISK_TROUBLE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO})
 """No space, quota spent, a disk that fails: nothing is wrong with the command, nor with what is written so far."""
@@ -155,8 +162,8 @@ def prepare_run(
     processes.wait()
     begin_deterministically(arguments.seed)
     model = BrainTumorClassifier(dropout=recipe.dropout, boxes=recipe.boxes)
-    if not begun and not arguments.scratch:
-        load_start_weights(model, arguments.weights)
+    if not begun and not arguments.scratch and load_start_weights(model, arguments.weights):
+        check_start_weights(arguments.weights, records)
     training = BrainTumorDataset(parts.training, round(recipe.size * CACHE_MARGIN / 32) * 32, recipe.cut_to_head)
     if recipe.balanced_looks:
         training.groups = look_groups(training.images, training.class_indices)

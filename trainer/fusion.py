@@ -21,8 +21,9 @@ IntArray = npt.NDArray[np.int64]
 
 TEMPERATURE_RANGE = (0.25, 4.0)
 BOX_LEAD = 1.0
-"""How many times the classifier's weight the boxes have at least, in "tumour or not". The classifier alone is the worse
-guide wherever images are not like the training data (docs/data.md)."""
+"""How many times the classifier's weight the boxes have at least, in "tumour or not" on familiar images, each in units
+of its own gap. Above 1 the boxes would win every contradiction there, which costs accuracy: on images like the training
+data the classifier is the better judge."""
 SMALLEST_BOX_GAP = 0.5
 """Log-odds by which tumours must stand out in the boxes for these to take part at all (trials and broken runs)."""
 
@@ -117,8 +118,8 @@ def fit_tumor(evidence: TumorEvidence, *, boxes: bool) -> tuple[float, float, fl
     """Box weight, classifier weight and bias of "tumour or not", on familiar images.
 
     Each kind of evidence is measured by its gap. In these units the box weight is held at `BOX_LEAD` times the
-    classifier's or above, so where both speak with their usual strength and contradict each other the boxes win. A free
-    fit would follow the classifier: on images like the training data it would do alone.
+    classifier's or above, so where both speak with their usual strength and contradict each other the classifier cannot
+    win. A free fit would follow the classifier: on images like the training data it would do alone.
     """
     box_gap, classifier_gap = evidence.gap(evidence.box), max(evidence.gap(evidence.classifier), 1e-3)
     box = evidence.box / box_gap if boxes else np.zeros(len(evidence.tumor))

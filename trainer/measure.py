@@ -30,7 +30,7 @@ from trainer.intervals import (
     percentile_estimate,
 )
 from trainer.readings import ReadSample, answers
-from trainer.runtime.decision import Calibration, classifier_disagrees, is_urgent, low_margin
+from trainer.runtime.decision import Calibration, caps_at_review, classifier_disagrees, is_urgent, low_margin
 from trainer.runtime.records import CLASSES, LESION_CLASSES, NO_TUMOR_INDEX, SlicePrediction
 from trainer.scores import Float64Array, confusion_matrix, expected_calibration_error
 
@@ -85,7 +85,8 @@ class Opinions:
 
 def decision_figures(answered: Sequence[Answered], opinions: Opinions, shares: Shares) -> DecisionFigures:
     """Shares of images: right answers, triage at the operating point, review reasons."""
-    urgent = np.array([is_urgent(each.prediction, each.calibration) for each in answered])
+    capped = np.array([caps_at_review(each.prediction, each.calibration) for each in answered])
+    urgent = np.array([is_urgent(each.prediction, each.calibration) for each in answered]) & ~capped
     margins = np.array([low_margin(each.prediction.probabilities, each.calibration) for each in answered])
     disagreements = np.array([classifier_disagrees(each.prediction, each.calibration) for each in answered])
     tumor: BoolArray = opinions.truth != NO_TUMOR_INDEX
@@ -94,6 +95,7 @@ def decision_figures(answered: Sequence[Answered], opinions: Opinions, shares: S
         classifier_accuracy=shares.estimate(opinions.scaled.argmax(1) == opinions.truth),
         sensitivity=shares.estimate(urgent, tumor),
         specificity=shares.estimate(~urgent, ~tumor),
+        capped_share=shares.estimate(capped),
         low_margin_share=shares.estimate(margins),
         disagreement_share=shares.estimate(disagreements),
     )

@@ -49,11 +49,14 @@ def start_state(weights: Path | None) -> dict[str, Tensor]:
         ) from error
 
 
-def load_start_weights(model: BrainTumorClassifier, weights: Path | None) -> None:
+def load_start_weights(model: BrainTumorClassifier, weights: Path | None) -> bool:
     """Fill `model` with the weights training starts from.
 
     Those of torchvision's ResNet-50 become its body: `conv1` and `bn1` its stem, `fc` is left out. Those of another run
     of this network become all of it.
+
+    Returns:
+        Whether they are of another run: then they have seen its training images.
 
     Raises:
         DatasetError: there are no such weights, or they are of another network.
@@ -62,7 +65,7 @@ def load_start_weights(model: BrainTumorClassifier, weights: Path | None) -> Non
     names = list(model.state_dict())
     if "classifier.weight" in state:
         _fill(model, state, names, "the weights are of another network than this recipe's")
-        return
+        return True
     renamed = {}
     for name, tensor in state.items():
         top, _, rest = name.partition(".")
@@ -71,6 +74,7 @@ def load_start_weights(model: BrainTumorClassifier, weights: Path | None) -> Non
             renamed[ours] = tensor.float() if tensor.is_floating_point() else tensor
     of_body = [name for name in names if name.split(".")[0] in BODY]
     _fill(model, renamed, of_body, "these are not torchvision ResNet-50 weights")
+    return False
 
 
 def _fill(model: BrainTumorClassifier, state: dict[str, Tensor], needed: Sequence[str], complaint: str) -> None:

@@ -32,6 +32,7 @@ from trainer.runtime.decision import CLASSIFIER_LIMIT
 from trainer.runtime.records import CLASSES
 from trainer.stress import HEADINGS as STRESS_HEADINGS
 from trainer.stress import STRESS, StressTable
+from trainer.thresholds import UNFAMILIAR_NONE, UNFAMILIAR_TUMOR
 
 FIGURES = "figures"
 """Folder of pictures in the model folder, written by `python -m trainer.evaluate --write`."""
@@ -42,8 +43,9 @@ Research use only. This is not a medical device: nobody has cleared it for diagn
 sent home on its word.
 
 The model looks at one grey MR slice of a head. It answers Glioma, Meningioma, Pituitary (tumour) or No Tumor, and boxes
-the lesions it sees. The boxes lead the answer; a classifier of the whole picture is the second opinion, and where the
-two contradict each other the slice goes to a person.
+the lesions it sees. Boxes and a classifier of the whole picture answer together; where the two contradict each other
+the slice goes to a person. On a slice unlike the training images the boxes answer "tumour or not" alone, and where
+neither is probable enough a person looks first.
 """
 
 _TERMS = """\
@@ -56,8 +58,9 @@ _STRESS = """\
 study of its own (docs/evaluation.md says what the pictures are). Shares are of the pictures that differ in a pixel;
 their intervals count the slices of a study together, and there is none where all are of one study. Where the files
 state no study, slices count as unrelated, and the interval is too narrow. Called a tumour: the most likely class is
-one. Urgent: P(tumour) at or above the operating point. Sent to review: not urgent, with a reason why a person should
-look. Pictures of tumours are labelled by their case, so slices beside the lesion may be among them.
+one. Urgent: P(tumour) at or above the operating point, and no person has to look first. Sent to review: not urgent,
+with a reason why a person should look. Pictures of tumours are labelled by their case, so slices beside the lesion may
+be among them.
 """
 
 _ENGINES = """\
@@ -70,8 +73,7 @@ _LIMITS = """\
   split unless they look alike. Val is small; read the intervals.
 - Tumour images of the collection are mostly contrast T1, tumour-free ones mostly other sequences. A network can learn
   that instead of the lesion; expect much lower figures on another hospital's images, and measure them first.
-- Other lesions (metastases, bleeding, infarcts, infection), children, images after surgery, skull-stripped or strongly
-  processed images were not trained on.
+- Other lesions (metastases, bleeding, infarcts, infection), children and images after surgery were not trained on.
 - The box of a normal pituitary gland is learnt apart and never drawn; in the labels the two are not always told apart.
 - "No Tumor" is not "healthy".
 """
@@ -147,9 +149,11 @@ def _decision(folder: Path) -> str:
     calibration = read_calibration(folder)
     rows = [[f"`{name}`", f"{value:.4g}"] for name, value in asdict(calibration).items()]
     return (
-        "Fitted on the held-out images (`trainer.calibrate`). In units of what a tumour adds on average, the weight\n"
-        f"of the boxes is at least {BOX_LEAD:g} × that of the classifier, whose log-odds are bounded at "
-        f"±{CLASSIFIER_LIMIT:g}.\n\n" + markdown_table(["value of `trainer.runtime.decision.Calibration`", ""], rows)
+        "Fitted on the held-out images (`trainer.calibrate`), but for what an unfamiliar image needs, which was set: "
+        f"{UNFAMILIAR_TUMOR:.0%} for a tumour,\n{UNFAMILIAR_NONE:.0%} for none. In units of what a tumour adds on "
+        f"average, the weight of the boxes is at least {BOX_LEAD:g} ×\nthat of the classifier, whose log-odds are "
+        f"bounded at ±{CLASSIFIER_LIMIT:g}.\n\n"
+        + markdown_table(["value of `trainer.runtime.decision.Calibration`", ""], rows)
     )
 
 

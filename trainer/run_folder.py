@@ -80,6 +80,30 @@ def start_weights(weights: Path | None, scratch: bool) -> StartWeights:
     return StartWeights("/".join(weights.parts[-2:]) if of_a_run else weights.name, file_sha256(weights))
 
 
+def check_start_weights(weights: Path, records: RunRecords) -> None:
+    """Let a run go on from another's weights only where it trains on every image that the other one trained on.
+
+    An image that this run holds out, tests on or leaves out as a look-alike of Val would not be new to the network.
+
+    Raises:
+        TrainingError: it would not be, or nothing beside the weights says what they were trained on.
+    """
+    path = weights.parent / TRAINING_FILES
+    try:
+        seen = path.read_bytes().splitlines()[1:]
+    except OSError as error:
+        raise TrainingError(
+            f"{weights} is of another run, and {path} does not say what that one was trained on ({error.strerror}): "
+            "keep both together."
+        ) from error
+    foreign = set(seen) - set(records.lists[TRAINING_FILES].splitlines()[1:])
+    if foreign:
+        raise TrainingError(
+            f"{weights} was trained on {len(foreign)} images that this run holds out or leaves out: its figures would "
+            "be too good. Take the seed, the data and the split of that run, or start from ImageNet."
+        )
+
+
 def write_records(folder: Path, records: RunRecords, start: StartWeights) -> None:
     """Write down what this run is: recipe, seed, first weights, files trained on, files held out, their labels."""
     folder.mkdir(parents=True, exist_ok=True)

@@ -1,7 +1,8 @@
 """Stress sets made from images at hand: the same heads as other sequences, scanners and hospitals would show them.
 
-They steer choices, so that the scans of other hospitals stay a check. Images that a set is made from must be none the
-network was trained on.
+They stand in for scans of other hospitals, which stay a check, and promise more than these keep: training varies its
+own images by the same functions (`trainer.augment`, `trainer.counterfactual`), so only the heads are new. Images that
+a set is made from must be none the network was trained on.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -61,8 +62,8 @@ def _set_of(images: Tensor, classes: Tensor) -> ShiftedSet:
 def shifted_sets(samples: Sequence[Sample], cut_to_head: bool) -> dict[str, ShiftedSet]:
     """The images in every look of `LOOKS`, and last "lesions moved": every lesion erased that can be, others pasted.
 
-    The last set has about as many tumours as slices without, of the same sequences: without looking for lesions no
-    better than chance can be had there.
+    In the last set tumours are in heads of tumour-free images, and tumour-free slices are of tumour images: who goes by
+    the sequence and not by the lesion does worse than chance there.
 
     Args:
         samples: the images' records.

@@ -41,7 +41,8 @@ class StressGroup:
         pictures: how many of the slices read differ in a pixel; the same picture in two files counts once.
         studies: how many studies they are of; `None` where the files do not say.
         called_tumour: pictures whose most likely class is a tumour.
-        urgent: pictures with P(tumour) at or above the operating point; a few of them are not called a tumour.
+        urgent: pictures with P(tumour) at or above the operating point, where no person has to look first; a few of
+            them are not called a tumour.
         review: pictures that are not urgent, with a reason why a person should look.
     """
 

@@ -1,4 +1,4 @@
-"""Where the thresholds of `trainer.runtime.decision` stand, chosen on held-out images. No torch."""
+"""Where the thresholds of `trainer.runtime.decision` stand, chosen on held-out images or set. No torch."""
 
 from collections.abc import Sequence
 
@@ -19,7 +19,8 @@ REVIEW_BUDGET = 0.05
 MARGIN_RANGE = (0.1, 0.5)
 DISAGREEMENT_RANGE = (0.5, 0.95)
 UNFAMILIAR_TUMOR, UNFAMILIAR_NONE = 0.95, 0.7
-"""How probable a tumour, or none, must be on an unfamiliar image, or a person looks."""
+"""How probable a tumour, or none, must be on an unfamiliar image, or a person looks. Set, not fitted: the shifted sets
+are of looks that the network has seen, so what they allow is too little elsewhere (docs/adr/0006)."""
 FAMILIAR_SHARE, NOT_UNFAMILIAR_SHARE = 0.8, 0.99
 """Shares of the held-out images that are wholly familiar, and that are not wholly unfamiliar."""
 BOX_THRESHOLD_RANGE = (0.15, 0.6)

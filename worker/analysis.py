@@ -7,9 +7,9 @@ import numpy as np
 
 from trainer.runtime.decision import (
     Calibration,
+    caps_at_review,
     classifier_disagrees,
     is_unlike_brain_mr,
-    is_unsure_of_unfamiliar,
     low_margin,
 )
 from trainer.runtime.predictor import Predictor
@@ -67,7 +67,7 @@ def review_reasons(
     speaking = _most_suspicious(slices)
     if _of_most(speaking, is_unlike_brain_mr, calibration):
         reasons.append(ReviewReason.UNLIKE_BRAIN_MR)
-    elif _of_most(speaking, is_unsure_of_unfamiliar, calibration):
+    elif _of_most(speaking, caps_at_review, calibration):
         reasons.append(ReviewReason.UNSURE_OF_UNFAMILIAR)
     if any(classifier_disagrees(finding.prediction, calibration) for finding in speaking):
         reasons.append(ReviewReason.CLASSIFIER_DISAGREES)

@@ -29,7 +29,7 @@ def made_up_figures(images: int = 40, groups: int = 30, accuracy: float = 0.9) -
         confusion_matrix=((10, 0, 0, 0), (0, 10, 0, 0), (0, 1, 9, 0), (0, 0, 3, 7)),
         urgent_threshold=0.5,
         bootstrap_resamples=400,
-        decision=replace(DecisionFigures(*[ESTIMATE] * 6), accuracy=Estimate(accuracy, accuracy - 0.1, 0.95)),
+        decision=replace(DecisionFigures(*[ESTIMATE] * 7), accuracy=Estimate(accuracy, accuracy - 0.1, 0.95)),
         calibration=CalibrationFigures(ESTIMATE, Estimate(0.017, 0.01, 0.02), Estimate(0.032, 0.02, 0.04)),
         boxes=boxes,
         per_class=tuple(

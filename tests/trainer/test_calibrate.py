@@ -1,5 +1,6 @@
 """TestFusion: the weights; TestThresholds: the cuts; TestFolder: a model folder calibrated anew."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from trainer.readings import LabelledReading, ReadSample, answers
 from trainer.runtime.bundle import ModelBundle, read_manifest, write_calibration, write_manifest
 from trainer.runtime.decision import NEVER_NOVEL, NO_BOXES, Calibration, sigmoid
 from trainer.runtime.records import CLASSES, LESION_CLASSES, SlicePrediction, TumorClass
+from trainer.shifted_sets import LOOKS
 from trainer.thresholds import (
     best_box_threshold,
     disagreement_threshold,
@@ -194,6 +196,25 @@ class TestFolder:
         write_manifest(model, manifest.version, manifest.input_size, manifest.flip_tta, manifest.recipe)
         assert calibrate.main(["--data", str(data), "--model", str(model)]) == 0
         assert ModelBundle.load(model).calibration == before
+
+    def test_what_is_asked_of_unfamiliar_images_is_fitted_on_the_shifted_sets(
+        self, data: Path, own_model: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        given: list[int] = []
+
+        def remember(sets: Sequence[TumorEvidence]) -> tuple[float, float]:
+            given.extend(len(each.tumor) for each in sets)
+            return 1.5, 0.25
+
+        # the boxes of the small network tell nothing apart
+        monkeypatch.setattr(calibrate, "boxes_tell_tumors_apart", lambda _: True)
+        monkeypatch.setattr(calibrate, "fit_tumor", lambda *_, **__: (1.0, 0.5, 0.0))
+        monkeypatch.setattr(calibrate, "fit_boxes_alone", remember)
+        found = calibrate.calibrate_folder(own_model, data)
+        assert given[: len(LOOKS)] == [len(listed_samples(data, own_model / "held-out-files.csv"))] * len(LOOKS)
+        assert (found.unfamiliar_box_weight, found.unfamiliar_bias) == (1.5, 0.25)
+        assert 0 < found.familiar_up_to <= found.unfamiliar_from < NEVER_NOVEL
+        assert ModelBundle.load(own_model).calibration == found
 
     def test_other_data_are_refused(self, data: Path, tmp_path: Path) -> None:
         (tmp_path / "list.csv").write_text("name,sha256\nGlioma/images/scan (1).png,00\nGlioma/images/gone.png,11\n")

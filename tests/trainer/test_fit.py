@@ -354,6 +354,25 @@ def test_a_run_can_go_on_from_another_ones_weights(data: Path, run_folder: Path,
     assert torch.allclose(before["classifier.weight"], after["classifier.weight"], atol=1e-5)
 
 
+def test_a_run_does_not_go_on_from_one_that_has_seen_what_it_holds_out(
+    data: Path, run_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    weights = str(run_folder / "model.safetensors")
+    arguments = ["--data", str(data), "--size", "64", "--epochs", "2", "--batch-size", "8", "--weights", weights]
+    assert fit.main([*arguments, "--seed", "2", "--run", str(tmp_path / "run")]) == 2
+    assert "images that this run holds out or leaves out" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+def test_weights_of_a_run_without_its_list_of_images(
+    data: Path, run_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    weights = shutil.copy(run_folder / "model.safetensors", tmp_path / "model.safetensors")
+    arguments = ["--data", str(data), "--size", "64", "--epochs", "2", "--batch-size", "8", "--weights", str(weights)]
+    assert fit.main([*arguments, "--run", str(tmp_path / "run")]) == 2
+    assert "does not say what that one was trained on" in capsys.readouterr().err
+
+
 def test_weights_of_another_network_are_one_sentence(
     data: Path, seed_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

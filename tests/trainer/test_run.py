@@ -6,10 +6,12 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
+from torch import nn
 
+from trainer import run as run_module
 from trainer.dataset import BrainTumorDataset, BrainTumorTestDataset
 from trainer.labels import Split, list_samples
-from trainer.loop import TrainingError
+from trainer.loop import Context, TrainingError
 from trainer.model import BrainTumorClassifier
 from trainer.parallel import Processes
 from trainer.recipes import DEFAULT, SEED, Recipe
@@ -53,6 +55,26 @@ def test_an_interrupted_run_ends_as_an_uninterrupted_one(tmp_path: Path, data: P
         assert row == pytest.approx(expected)
     ours, theirs = (load_file(tmp_path / name / "model.safetensors") for name in ("interrupted", "whole"))
     assert all(torch.allclose(ours[key].float(), theirs[key].float(), atol=1e-6) for key in theirs)
+
+
+def test_every_epoch_is_trained_as_the_recipe_has_it_then(
+    tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    epochs = []
+
+    def look(network: nn.Module, *arguments: object) -> dict[str, float]:
+        context = next(each for each in arguments if isinstance(each, Context))
+        hooks = len(network.layer1._forward_hooks), len(network.layer2._forward_hooks)
+        epochs.append((context.size, context.recipe.augmentation.looks, context.recipe.counterfactual_share, hooks))
+        return dict.fromkeys(("train_loss", "train_accuracy"), 0.0)
+
+    monkeypatch.setattr(run_module, "train_one_epoch", look)
+    recipe = replace(RECIPE, epochs=10, growing=((0.0, 1 / 2), (0.3, 1.0)), plain_from=0.6)
+    make_run(tmp_path, data, recipe).fit(lambda _: None)
+    share = recipe.counterfactual_share
+    assert epochs == (
+        3 * [(32, True, share, (1, 1))] + 3 * [(64, True, share, (1, 1))] + 4 * [(64, False, 0.0, (0, 0))]
+    )
 
 
 def test_only_the_last_checkpoint_is_kept(tmp_path: Path, data: Path) -> None:

@@ -1,8 +1,9 @@
 """The answer for one slice, from the network's boxes and class logits: one pure function, `decide`.
 
 The lesions lead, the global classifier is the second opinion (docs/adr/0006): it learns sequences and skulls and fails
-on other hospitals' images, the box head does not. So the classifier's say is bounded (`CLASSIFIER_LIMIT`), its weight
-in "tumour or not" is at most the boxes' (`trainer.calibrate`), and on images unlike the training images it has none.
+on other hospitals' images, the box head does not. So the classifier's say is bounded (`CLASSIFIER_LIMIT`), boxes of
+usual strength weigh at least as much in "tumour or not" (`trainer.fusion`), and on images unlike the training images it
+has none.
 """
 
 import math
@@ -62,10 +63,10 @@ class Calibration:
         unfamiliar_bias: log-odds added to them there.
         kind_box_weight: of the best box scores of each kind in "which tumour".
         kind_classifier_weight: of the classifier in the same.
-        box_threshold: boxes scored at or above are drawn; 0 to `NO_BOXES`. The three below are within 0 and 1.
+        box_threshold: boxes scored at or above are drawn; 0 to `NO_BOXES`.
         urgent_threshold: P(tumour) from which a slice is urgent: the triage operating point.
         low_margin: a smaller lead of the first over the second probability asks for review.
-        unfamiliar_tumor_log_odds: the log-odds that "a tumour" needs on an unfamiliar image, where nobody is to look.
+        unfamiliar_tumor_log_odds: the log-odds that "a tumour" needs on an unfamiliar image, or a person looks.
         unfamiliar_none_log_odds: likewise those against it that "no tumour" needs.
         disagreement: probability the classifier must give another answer to count as a disagreement.
         familiar_up_to: distance to the training images up to which an image is familiar.
@@ -235,13 +236,24 @@ def is_unlike_brain_mr(prediction: SlicePrediction, calibration: Calibration) ->
 
 
 def is_unsure_of_unfamiliar(prediction: SlicePrediction, calibration: Calibration) -> bool:
-    """Whether tumour or no tumour leads by too little for an image that is unlike the training images.
+    """Whether neither a tumour nor none is probable enough for an image that is unlike the training images.
 
-    The same probability means less there: it was calibrated on images like them.
+    The same probability means less there: it was calibrated on images like them. On a familiar image the operating
+    point parts the two; the less familiar the image, the wider the gap around it.
     """
-    found = log_odds(min(max(prediction.tumor_probability, 1e-9), 1 - 1e-9))
-    needed = calibration.unfamiliar_tumor_log_odds if found >= 0 else calibration.unfamiliar_none_log_odds
-    return abs(found) < (1 - familiarity(prediction.novelty, calibration)) * needed
+    found, operating_point = (
+        log_odds(min(max(probability, 1e-9), 1 - 1e-9))
+        for probability in (prediction.tumor_probability, calibration.urgent_threshold)
+    )
+    unfamiliar = 1 - familiarity(prediction.novelty, calibration)
+    tumor_from = operating_point + unfamiliar * max(0.0, calibration.unfamiliar_tumor_log_odds - operating_point)
+    none_up_to = operating_point - unfamiliar * max(0.0, operating_point + calibration.unfamiliar_none_log_odds)
+    return none_up_to <= found < tumor_from
+
+
+def caps_at_review(prediction: SlicePrediction, calibration: Calibration) -> bool:
+    """Whether a person has to look before the answer can be urgent: it says nothing, or too little."""
+    return is_unlike_brain_mr(prediction, calibration) or is_unsure_of_unfamiliar(prediction, calibration)
 
 
 def low_margin(probabilities: Sequence[float], calibration: Calibration) -> bool:

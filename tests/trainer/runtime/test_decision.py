@@ -153,6 +153,27 @@ class TestFamiliarity:
         one_side = "unfamiliar_tumor_log_odds" if tumor_probability > 0.5 else "unfamiliar_none_log_odds"
         assert not is_unsure_of_unfamiliar(given_answer, replace(both, **{one_side: 0.0}))
 
+    @pytest.mark.parametrize("operating_point", [0.1, 0.2, 0.5])
+    @pytest.mark.parametrize("novelty", [0.4, 0.5, 0.59, 0.7])
+    def test_a_more_probable_tumor_is_never_less_urgent(self, operating_point: float, novelty: float) -> None:
+        calibration = replace(
+            self.calibration,
+            unfamiliar_tumor_log_odds=log_odds(0.95),
+            unfamiliar_none_log_odds=log_odds(0.7),
+            urgent_threshold=operating_point,
+        )
+
+        def rank(tumor_probability: float) -> int:
+            answer = SlicePrediction((tumor_probability, 0, 1 - tumor_probability, 0), (0.25,) * 4, (), novelty)
+            if is_unsure_of_unfamiliar(answer, calibration):
+                return 1
+            return 2 if is_urgent(answer, calibration) else 0
+
+        ranks = [rank(tumor_probability) for tumor_probability in np.linspace(0.001, 0.999, 500)]
+        assert ranks == sorted(ranks)
+        assert {0, 2} <= set(ranks)
+        assert (1 in ranks) is (novelty > self.calibration.familiar_up_to)
+
 
 class TestReview:
     def test_the_operating_point_is_urgent_itself(self) -> None:
