@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from PIL import Image, ImageDraw, ImageFont
 
-from reports.content import KeyImage, MarkedBox
+from reports.content import EdgeLetters, KeyImage, MarkedBox
 from reports.fonts import BOLD, font_bytes
 from reports.shaping import Line, draw_line, shape
 from reports.text import clean
@@ -23,6 +23,7 @@ __all__ = [
     "Rectangle",
     "box_colour",
     "draw_boxes_on_page",
+    "draw_letters_on_page",
     "fit_box",
     "place_labels",
     "thumbnail_jpeg",
@@ -34,6 +35,8 @@ INK_ON_BOX: Final = "#101214"
 MAX_BOXES: Final = 12  # on one picture; more would hide what they mark
 
 _HALO: Final = 1.1
+_LETTER_MARGIN: Final = 3.0
+_LETTER_COLOUR: Final = "#FFFFFF"
 
 # Light hues that stay apart for colour-blind readers on a grey picture; number and word say the same.
 _COLOURS = {"glioma": "#FFA630", "meningioma": "#56CCF2", "pituitary": "#8EE05A"}
@@ -101,6 +104,34 @@ def _overlap(one: Rectangle, others: Sequence[Rectangle]) -> float:
         * max(0.0, min(one[3], other[3]) - max(one[1], other[1]))
         for other in others
     )
+
+
+def draw_letters_on_page(
+    canvas: Any, edges: EdgeLetters, drawn: tuple[float, float], corner: tuple[float, float]
+) -> None:
+    """Draw the letters of the edges over a picture on a PDF page, each in the middle of its edge.
+
+    Args:
+        canvas: reportlab's.
+        edges: what they are.
+        drawn: (width, height) of the picture on the page, points.
+        corner: (x, y) of its upper left corner on the page, points, y up.
+    """
+    size = 8.0 if drawn[0] > 220 else 6.2
+    (left, top), (width, height) = corner, drawn
+    for letters, across, down in (
+        (edges.left, 0.0, 0.5),
+        (edges.right, 1.0, 0.5),
+        (edges.top, 0.5, 0.0),
+        (edges.bottom, 0.5, 1.0),
+    ):
+        line = shape(letters, bold=True)
+        text_width, text_height = line.width * size / 1000, size * 0.75
+        x = left + _LETTER_MARGIN + across * (width - text_width - 2 * _LETTER_MARGIN)
+        y = top - _LETTER_MARGIN - text_height - down * (height - text_height - 2 * _LETTER_MARGIN)
+        canvas.setFillColor(ink(INK_ON_BOX))
+        canvas.rect(x - 1.5, y - 1.5, text_width + 3, text_height + 3, stroke=0, fill=1)
+        draw_line(canvas, line, x, y, size=size, colour=_LETTER_COLOUR)
 
 
 def draw_boxes_on_page(canvas: Any, image: KeyImage, drawn: tuple[float, float], corner: tuple[float, float]) -> None:

@@ -44,6 +44,16 @@ class MarkedBox:
 
 
 @dataclass(frozen=True)
+class EdgeLetters:
+    """Where each edge of an image points to in the patient: L/R, A/P, S/I, several where it is oblique."""
+
+    left: str
+    top: str
+    right: str
+    bottom: str
+
+
+@dataclass(frozen=True)
 class KeyImage:
     """A scan as the network saw it, before annotation.
 
@@ -53,6 +63,7 @@ class KeyImage:
         height: pixels.
         caption: for example `T1 axial, slice 12 of 26`.
         boxes: lesions to draw.
+        edges: which way is which; `None` where the file does not say.
     """
 
     jpeg: bytes
@@ -60,6 +71,7 @@ class KeyImage:
     height: int
     caption: str
     boxes: tuple[MarkedBox, ...] = ()
+    edges: EdgeLetters | None = None
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from reportlab.lib.utils import ImageReader
 
-from reports.annotate import MAX_BOXES, box_colour, draw_boxes_on_page
+from reports.annotate import MAX_BOXES, box_colour, draw_boxes_on_page, draw_letters_on_page
 from reports.content import FindingRow, KeyImage, ReportContent
 from reports.layout import Block, Section, Style, bullets, paragraph, spacer, stack
 from reports.shaping import draw_line, shape
@@ -41,6 +41,8 @@ def key_image(image: KeyImage, width: float, max_height: float) -> Block:
     def draw(canvas: Any, x: float, top: float) -> None:
         picture = ImageReader(BytesIO(image.jpeg))
         canvas.drawImage(picture, x, top - drawn[1], drawn[0], drawn[1])
+        if image.edges is not None:
+            draw_letters_on_page(canvas, image.edges, drawn, (x, top))
         draw_boxes_on_page(canvas, image, drawn, (x, top))
 
     return stack([Block(drawn[1], draw), spacer(3), *remarks])

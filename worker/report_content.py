@@ -20,6 +20,7 @@ from reports.content import (
 from trainer.runtime.bundle import ModelBundle
 from trainer.runtime.records import CLASSES, NO_TUMOR_INDEX, GreyImage
 from worker.domain import InstanceHeader, StudyKind
+from worker.orientation import edge_letters
 from worker.store.models import FileState, LesionBox, Prediction, Result, ScanFile, Study
 from worker.studies import missing_instance_numbers
 
@@ -104,7 +105,9 @@ def _key_image(
     jpeg = BytesIO()
     Image.fromarray(pixels).save(jpeg, "JPEG", quality=JPEG_QUALITY)
     height, width = pixels.shape
-    return KeyImage(jpeg.getvalue(), width, height, _caption(header, headers), tuple(boxes))
+    orientation = header.geometry.orientation
+    edges = edge_letters(orientation) if orientation is not None else None
+    return KeyImage(jpeg.getvalue(), width, height, _caption(header, headers), tuple(boxes), edges)
 
 
 def _finding(header: InstanceHeader, headers: list[InstanceHeader], box: MarkedBox) -> FindingRow:

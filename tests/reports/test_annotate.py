@@ -7,8 +7,17 @@ import pytest
 from PIL import Image
 from reportlab.pdfgen.canvas import Canvas
 
-from reports.annotate import box_colour, draw_boxes_on_page, fit_box, place_labels, thumbnail_jpeg
-from reports.content import KeyImage, MarkedBox
+from reports.annotate import (
+    INK_ON_BOX,
+    box_colour,
+    draw_boxes_on_page,
+    draw_letters_on_page,
+    fit_box,
+    place_labels,
+    thumbnail_jpeg,
+)
+from reports.content import EdgeLetters, KeyImage, MarkedBox
+from reports.shaping import Line, shape
 from tests.reports.samples import jpeg
 
 
@@ -81,6 +90,25 @@ def test_on_a_page_the_box_is_drawn_where_it_belongs() -> None:
     draw_boxes_on_page(canvas, KeyImage(b"", 200, 200, "", (box,)), (400.0, 400.0), (10.0, 700.0))
     outlines = [call for call in canvas.rect.call_args_list if call.kwargs["stroke"]]
     assert outlines == [mock.call(210.0, 360.0, 100.0, 100.0, stroke=1, fill=0)] * 2  # dark halo, then the colour
+
+
+def test_letters_stand_in_the_middle_of_their_edges() -> None:
+    places: dict[str, tuple[float, float]] = {}
+
+    def note(_canvas: object, line: Line, x: float, y: float, *, size: float, colour: str) -> None:
+        assert colour != INK_ON_BOX
+        places[line.pieces[0].chars] = (x + line.width * size / 2000, y)
+
+    with mock.patch("reports.annotate.draw_line", note):
+        draw_letters_on_page(mock.Mock(spec=Canvas), EdgeLetters("R", "A", "L", "P"), (300.0, 400.0), (10.0, 700.0))
+    assert len(places) == 4
+    (left, top, right, bottom) = (places[shape(letter, bold=True).pieces[0].chars] for letter in "RALP")
+    assert left[0] < 20
+    assert 300 < right[0] < 310
+    assert left[1] == right[1] == pytest.approx(500, abs=5)
+    assert top[0] == bottom[0] == pytest.approx(160)
+    assert 300 < bottom[1] < 310
+    assert 685 < top[1] < 697
 
 
 def test_hundreds_of_boxes_do_not_hang() -> None:

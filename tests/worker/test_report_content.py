@@ -9,14 +9,14 @@ import pytest
 from PIL import Image
 from sqlalchemy.orm import Session, sessionmaker
 
-from reports.content import ReportContent
+from reports.content import EdgeLetters, ReportContent
 from tests.worker.conftest import NOON, ClockedServices
 from tests.worker.filing import header, receive, seconds
 from trainer.runtime.bundle import PublishedMetrics
 from trainer.runtime.decision import Calibration
 from trainer.runtime.records import Box, SlicePrediction, TumorClass
 from worker.analysis import conclude
-from worker.domain import InstanceHeader, SliceFinding
+from worker.domain import InstanceHeader, PixelGeometry, SliceFinding
 from worker.report_content import KEY_IMAGES, report_content
 from worker.steps.headers import headers_of
 from worker.store import queries
@@ -162,11 +162,14 @@ class TestPictures:
         study.analyse([(GLIOMA, boxes(0.9))])
         assert study.content().findings[0].diameter_mm is None
 
+    def test_edges_have_letters_where_the_file_says_how_it_lies(self, series: Study1) -> None:
+        assert {image.edges for image in series.content().key_images} == {EdgeLetters("R", "A", "L", "P")}
+
     def test_a_picture_is_the_scan_as_jpeg(self, study: Study1) -> None:
-        study.receive(header(1, None))
+        study.receive(header(1, None, geometry=PixelGeometry(80, 90)))
         study.analyse([(HEALTHY, ())])
         (image,) = study.content().key_images
-        assert (image.caption, image.width, image.height) == ("Image", 90, 80)
+        assert (image.caption, image.width, image.height, image.edges) == ("Image", 90, 80, None)
         with Image.open(BytesIO(image.jpeg)) as opened:
             assert (opened.format, opened.size, opened.mode) == ("JPEG", (90, 80), "L")
 
