@@ -1,6 +1,7 @@
 """From slices to the answer for a study: pure, memory bounded by the batch size."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from itertools import islice
 
 import numpy as np
@@ -14,6 +15,7 @@ from trainer.runtime.decision import (
 )
 from trainer.runtime.predictor import Predictor
 from trainer.runtime.records import NO_TUMOR_INDEX, GreyImage, SlicePrediction, TumorClass, most_likely
+from worker.aspect import Aspect
 from worker.domain import Analysis, InstanceHeader, ReviewReason, SliceFinding
 from worker.triage import Evidence, prioritise
 
@@ -25,12 +27,18 @@ one, so 200 healthy slices are not 200 chances of a false alarm."""
 def predict_slices(
     predictor: Predictor, slices: Iterable[tuple[InstanceHeader, Callable[[], GreyImage]]], batch_size: int
 ) -> Iterator[SliceFinding]:
-    """Predict slices batch by batch; pixels are opened only when their batch comes."""
+    """Predict slices batch by batch; pixels are opened only when their batch comes.
+
+    The network sees square pixels; boxes are in pixels of the instance.
+    """
     remaining = iter(slices)
     while group := list(islice(remaining, batch_size)):
-        predictions = predictor.predict([open_pixels() for _, open_pixels in group], batch_size)
-        for (header, _), prediction in zip(group, predictions, strict=True):
-            yield SliceFinding(header, prediction)
+        aspects = [Aspect.of(header.geometry) for header, _ in group]
+        images = [aspect.corrected(open_pixels()) for aspect, (_, open_pixels) in zip(aspects, group, strict=True)]
+        predictions = predictor.predict(images, batch_size)
+        for (header, _), aspect, prediction in zip(group, aspects, predictions, strict=True):
+            boxes = tuple(replace(box, xyxy=aspect.to_stored(box.xyxy)) for box in prediction.boxes)
+            yield SliceFinding(header, replace(prediction, boxes=boxes))
 
 
 def _most_suspicious(slices: Sequence[SliceFinding]) -> list[SliceFinding]:

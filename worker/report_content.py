@@ -1,6 +1,7 @@
 """From a stored, analysed study to what its report says."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
 from importlib.metadata import version
 from io import BytesIO
@@ -19,6 +20,7 @@ from reports.content import (
 )
 from trainer.runtime.bundle import ModelBundle
 from trainer.runtime.records import CLASSES, NO_TUMOR_INDEX, GreyImage
+from worker.aspect import Aspect
 from worker.domain import InstanceHeader, StudyKind
 from worker.orientation import edge_letters
 from worker.store.models import FileState, LesionBox, Prediction, Result, ScanFile, Study
@@ -102,12 +104,13 @@ def _caption(header: InstanceHeader, headers: list[InstanceHeader]) -> str:
 def _key_image(
     header: InstanceHeader, headers: list[InstanceHeader], boxes: list[MarkedBox], pixels: GreyImage
 ) -> KeyImage:
-    jpeg = BytesIO()
-    Image.fromarray(pixels).save(jpeg, "JPEG", quality=JPEG_QUALITY)
-    height, width = pixels.shape
+    jpeg, aspect = BytesIO(), Aspect.of(header.geometry)
+    picture = Image.fromarray(aspect.corrected(pixels))
+    picture.save(jpeg, "JPEG", quality=JPEG_QUALITY)
+    shown = tuple(replace(box, xyxy=aspect.to_corrected(box.xyxy)) for box in boxes)
     orientation = header.geometry.orientation
     edges = edge_letters(orientation) if orientation is not None else None
-    return KeyImage(jpeg.getvalue(), width, height, _caption(header, headers), tuple(boxes), edges)
+    return KeyImage(jpeg.getvalue(), picture.width, picture.height, _caption(header, headers), shown, edges)
 
 
 def _finding(header: InstanceHeader, headers: list[InstanceHeader], box: MarkedBox) -> FindingRow:

@@ -10,7 +10,7 @@ from tests.worker.filing import header
 from trainer.runtime.decision import Calibration
 from trainer.runtime.records import Box, GreyImage, SlicePrediction, TumorClass
 from worker.analysis import EVIDENCE_SLICES, combine, conclude, predict_slices, review_reasons
-from worker.domain import Priority, ReviewReason, SliceFinding
+from worker.domain import PixelGeometry, Priority, ReviewReason, SliceFinding
 
 CALIBRATION = Calibration(urgent_threshold=0.5, low_margin=0.2, disagreement=0.7)
 HEALTHY = (0.01, 0.01, 0.97, 0.01)
@@ -47,6 +47,23 @@ class TestPredicting:
         assert predictor.asked == [(3, 3), (3, 3), (1, 3)]
         assert [f.header for f in found] == [header(n) for n in range(7)]
         assert [f.prediction.probabilities[0] for f in found] == [n / 100 for n in range(7)]
+
+    def test_the_network_sees_square_pixels_and_boxes_are_those_of_the_instance(self) -> None:
+        shapes = []
+
+        class Boxer(Recorder):
+            def predict(self, images: Sequence[GreyImage], batch_size: int) -> list[SlicePrediction]:
+                shapes.extend(image.shape for image in images)
+                box = Box(TumorClass.GLIOMA, 0.8, (10.0, 20.0, 30.0, 60.0))
+                return [replace(each, boxes=(box,)) for each in super().predict(images, batch_size)]
+
+        wide = header(1, geometry=PixelGeometry(40, 50, (0.5, 0.25)))
+        plain = header(2, geometry=PixelGeometry(40, 50))
+        found = list(
+            predict_slices(Boxer(), [(each, lambda: np.ones((40, 50), np.uint8)) for each in (wide, plain)], 2)
+        )
+        assert shapes == [(80, 50), (40, 50)]
+        assert [f.prediction.boxes[0].xyxy for f in found] == [(10.0, 10.0, 30.0, 30.0), (10.0, 20.0, 30.0, 60.0)]
 
     def test_pixels_are_opened_only_when_their_batch_comes(self) -> None:
         opened: list[int] = []

@@ -165,6 +165,14 @@ class TestPictures:
     def test_edges_have_letters_where_the_file_says_how_it_lies(self, series: Study1) -> None:
         assert {image.edges for image in series.content().key_images} == {EdgeLetters("R", "A", "L", "P")}
 
+    def test_a_picture_has_square_pixels_and_its_boxes_lie_on_it(self, series: Study1) -> None:
+        image = series.content().key_images[-1]  # rows are twice as far apart as columns
+        assert (image.width, image.height) == (90, 160)
+        with Image.open(BytesIO(image.jpeg)) as opened:
+            assert opened.size == (90, 160)
+        stored = boxes(0.7)[0].xyxy
+        assert image.boxes[0].xyxy == (stored[0], 2 * stored[1], stored[2], 2 * stored[3])
+
     def test_a_picture_is_the_scan_as_jpeg(self, study: Study1) -> None:
         study.receive(header(1, None, geometry=PixelGeometry(80, 90)))
         study.analyse([(HEALTHY, ())])
