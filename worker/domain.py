@@ -14,6 +14,7 @@ from trainer.runtime.records import NO_TUMOR_INDEX, GreyImage, SlicePrediction, 
 
 __all__ = [
     "Analysis",
+    "GreyRange",
     "InstanceHeader",
     "PatientText",
     "PixelGeometry",
@@ -76,10 +77,19 @@ class PixelGeometry:
 
 
 @dataclass(frozen=True)
+class GreyRange:
+    """Which values are shown black and white, in rescaled units (PS3.3 C.11.1)."""
+
+    black: float
+    white: float
+
+
+@dataclass(frozen=True)
 class InstanceHeader:
     """Everything about one slice apart from its pixels. A plain image gets `2.25.` UIDs of its sha256.
 
     Attributes:
+        grey_range: how its own window, or its own pixels, would show it; `None` of a plain image.
         frame: number of the frame in its multi-frame instance, from 1; always 1 where an instance is one slice.
     """
 
@@ -93,6 +103,7 @@ class InstanceHeader:
     series_description: str | None = None
     series_number: int | None = None
     instance_number: int | None = None
+    grey_range: GreyRange | None = None
     frame: int = 1
     patient: PatientText = field(default_factory=PatientText)
 

@@ -3,10 +3,11 @@
 import hashlib
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
+from statistics import median
 
 import numpy as np
 
-from worker.domain import InstanceHeader, StudyKind
+from worker.domain import GreyRange, InstanceHeader, StudyKind
 
 
 def public_study_id(study_uid: str) -> str:
@@ -49,6 +50,22 @@ def _depth_mm(header: InstanceHeader) -> float | None:
         return None
     normal = np.cross(orientation[:3], orientation[3:])
     return float(np.dot(normal, position))
+
+
+def series_ranges(headers: Iterable[InstanceHeader]) -> dict[str, GreyRange]:
+    """One range of grey values for each series of DICOM slices: the medians of what its slices would have.
+
+    A lesion must not change brightness from slice to slice, as it would where each slice has a window of its own, and a
+    slice of air and noise must not be stretched to look like a head.
+    """
+    ranges: dict[str, list[GreyRange]] = {}
+    for header in headers:
+        if header.grey_range is not None:
+            ranges.setdefault(header.series_uid, []).append(header.grey_range)
+    return {
+        series_uid: GreyRange(median(each.black for each in found), median(each.white for each in found))
+        for series_uid, found in ranges.items()
+    }
 
 
 def patient_ids_conflict(headers: Iterable[InstanceHeader]) -> bool:

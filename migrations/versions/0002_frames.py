@@ -1,4 +1,4 @@
-"""Frames of multi-frame images: where each lies, and a prediction for each.
+"""Frames of multi-frame images: where each lies, and a prediction for each; how an image's own window shows it.
 
 Revision ID: 0002
 Revises: 0001
@@ -20,6 +20,7 @@ def upgrade() -> None:
     """Go to this revision."""
     with op.batch_alter_table("instance") as batch_op:
         batch_op.add_column(sa.Column("frames", sa.JSON(), nullable=True))
+        batch_op.add_column(sa.Column("grey_range", sa.JSON(), nullable=True))
     with op.batch_alter_table("prediction") as batch_op:
         batch_op.add_column(sa.Column("frame", sa.Integer(), nullable=False, server_default="1"))
         batch_op.drop_constraint(ONE_AN_INSTANCE, type_="unique")
@@ -35,4 +36,5 @@ def downgrade() -> None:
         batch_op.create_unique_constraint(ONE_AN_INSTANCE, ["instance_id", "revision", "model_version"])
         batch_op.drop_column("frame")
     with op.batch_alter_table("instance") as batch_op:
+        batch_op.drop_column("grey_range")
         batch_op.drop_column("frames")

@@ -39,6 +39,13 @@ def dicom(study: int, number: int, level: int = 40, modality: str = "MR", patien
     return dicom_bytes(slice_dataset(study, number, level, modality, patient_id))
 
 
+def windowed(study: int, number: int, level: int, width: float) -> bytes:
+    """As `dicom`, shown by a window of 0 to `width`."""
+    dataset = slice_dataset(study, number, level)
+    dataset.WindowCenter, dataset.WindowWidth = width / 2, width
+    return dicom_bytes(dataset)
+
+
 def enhanced(study: int, positions: Sequence[float], levels: Sequence[int]) -> bytes:
     """An enhanced MR object of study `1.2.<study>`: a frame of each level, at so many millimetres."""
     dataset = slice_dataset(study, 1)

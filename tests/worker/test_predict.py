@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.worker.scans import BOX, FakePredictor, archive, dicom, enhanced, png, write
+from tests.worker.scans import BOX, FakePredictor, archive, dicom, enhanced, png, windowed, write
 from trainer.runtime.records import GreyImage, SlicePrediction
 from worker.domain import Priority
 from worker.errors import Reason
@@ -114,6 +114,18 @@ class TestStudies:
         (line,) = read(scratch, folder)
         assert [Path(box.file).name for box in line.boxes] == ["8.dcm", "7.dcm", "6.dcm"]
         assert names(line, folder) == ["6.dcm", "7.dcm", "8.dcm"]
+
+    def test_a_series_is_shown_by_one_window(self, tmp_path: Path, scratch: Path) -> None:
+        seen: list[float] = []
+
+        class Looker(FakePredictor):
+            def predict(self, images: Sequence[GreyImage], *_: object, **__: object) -> list[SlicePrediction]:
+                seen.extend(float(image.mean()) for image in images)
+                return super().predict(images)
+
+        slices = {f"{number}.dcm": windowed(1, number, 100, width) for number, width in enumerate((256, 256, 1024))}
+        read(scratch, write(tmp_path, slices), predictor=Looker())
+        assert seen == pytest.approx([100] * 3, abs=1)  # by its own window the last is a quarter as bright
 
     def test_boxes_name_the_frame_of_a_multi_frame_file(self, tmp_path: Path, scratch: Path) -> None:
         content = enhanced(1, positions=[30, 10, 20], levels=[150, 40, 150])

@@ -12,7 +12,7 @@ from pypdf import PdfReader
 from sqlalchemy import select
 
 from tests.worker.conftest import ClockedServices
-from tests.worker.scans import FakePredictor, archive, dicom, enhanced, png
+from tests.worker.scans import FakePredictor, archive, dicom, enhanced, png, windowed
 from trainer.runtime.records import GreyImage, SlicePrediction
 from worker import inbox_files
 from worker.domain import ReadInstance
@@ -258,6 +258,22 @@ class TestMultiFrame:
         monkeypatch.setattr(pixels, "read_instance", counted)
         home.visit(ANALYSE)
         assert len(opened) == 1
+
+
+class TestWindow:
+    def test_a_series_is_shown_by_one_window(self, home: Home) -> None:
+        seen: list[float] = []
+
+        class Looker(FakePredictor):
+            def predict(self, images: Sequence[GreyImage], *_: object, **__: object) -> list[SlicePrediction]:
+                seen.extend(float(image.mean()) for image in images)
+                return super().predict(images)
+
+        home.services.__dict__["predictor"] = Looker()
+        for number, width in enumerate((256, 256, 1024)):
+            home.drop(f"{number}.dcm", windowed(1, number, 60, width))
+        home.run_when_quiet()
+        assert seen == pytest.approx([60] * 3, abs=1)
 
 
 class TestRejected:

@@ -7,8 +7,8 @@ import pytest
 
 from tests.worker.conftest import NOON
 from tests.worker.filing import AXIAL, QUIET, QUIET_MAX, header, seconds
-from worker.domain import InstanceHeader, PixelGeometry, StudyKind
-from worker.studies import missing_instance_numbers, public_study_id, reading_order, ready_at
+from worker.domain import GreyRange, InstanceHeader, PixelGeometry, StudyKind
+from worker.studies import missing_instance_numbers, public_study_id, reading_order, ready_at, series_ranges
 
 SAGITTAL = (0.0, 1.0, 0.0, 0.0, 0.0, -1.0)
 
@@ -69,6 +69,17 @@ class TestOrder:
     def test_a_missing_number_or_position_is_no_error(self) -> None:
         headers = [header(1), at(None, None, instance_number=None), at(None, None, instance_number=3)]
         assert reading_order(headers)[-1].instance_number is None
+
+
+class TestGreyRange:
+    def test_a_series_is_shown_by_the_medians_of_its_slices(self) -> None:
+        whites = (900.0, 1000.0, 5000.0)
+        headers = [header(n, grey_range=GreyRange(10.0 * n, white)) for n, white in enumerate(whites)]
+        headers += [header(7, series_uid="1.2.3.77", grey_range=GreyRange(1.0, 2.0)), header(8, None)]
+        assert series_ranges(headers) == {
+            headers[0].series_uid: GreyRange(10.0, 1000.0),
+            "1.2.3.77": GreyRange(1.0, 2.0),
+        }
 
 
 class TestMissing:

@@ -1,6 +1,6 @@
 """DICOM files: classic MR images and the frames of enhanced ones, every common transfer syntax."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial, reduce
 from operator import add
 from pathlib import Path
@@ -9,7 +9,7 @@ from typing import Self
 from pydicom import Dataset
 
 from trainer.runtime.records import GreyImage
-from worker.domain import ReadInstance
+from worker.domain import GreyRange, ReadInstance
 from worker.errors import Reason, RejectedError
 from worker.intake.decode import decode_frame
 from worker.intake.elements import integer_of, is_valid_uid, quiet_pydicom, uid_of
@@ -21,7 +21,7 @@ from worker.intake.headers import frame_headers
 from worker.intake.limits import MIB, IntakeLimits
 from worker.intake.parse import ParsedDicom, parse_dicom
 from worker.intake.select import refuse
-from worker.intake.voi import Display, Rescale, display_of
+from worker.intake.voi import Display, Rescale, display_by, display_of
 
 _STUDY_UID_TAG = 0x0020000D
 # Tags ascend (PS3.5 7.1): groups 0008 to 0018 lie before it, pixels far behind.
@@ -31,7 +31,7 @@ _IDENTIFICATION_BYTES = 4 * MIB
 _MIN_DISTINCT_VALUES = 8
 
 
-def read_dicom(path: Path, sha256: str, limits: IntakeLimits) -> ReadInstance:
+def read_dicom(path: Path, sha256: str, limits: IntakeLimits, shown_by: GreyRange | None = None) -> ReadInstance:
     """Read an MR image, or all frames of an enhanced one.
 
     Every frame is decoded here once, so that what is accepted can be read.
@@ -40,6 +40,7 @@ def read_dicom(path: Path, sha256: str, limits: IntakeLimits) -> ReadInstance:
         path: a regular file, with or without preamble.
         sha256: its digest, stored in the header of the result.
         limits: bounds on what it may cost.
+        shown_by: the range of the series, in place of the image's own window.
 
     Returns:
         Pixels in MONOCHROME2 sense: rescaled, then the first usable VOI window (PS3.3 C.11.2.1.2), else the 0.5 to
@@ -59,9 +60,12 @@ def read_dicom(path: Path, sha256: str, limits: IntakeLimits) -> ReadInstance:
         headers = frame_headers(parsed.dataset, facts, opened.frames, sha256)
         if len(headers) == 1:
             levels = opened.levels(0)
-            display = opened.display(levels.histogram)
-            return ReadInstance.of_one_slice(headers[0], levels.render(display.table), display.warning)
-        display = opened.display(reduce(add, (opened.levels(index).histogram for index in range(len(headers)))))
+            display = opened.display(levels.histogram, shown_by)
+            header = replace(headers[0], grey_range=display.grey_range)
+            return ReadInstance.of_one_slice(header, levels.render(display.table), display.warning)
+        histogram = reduce(add, (opened.levels(index).histogram for index in range(len(headers))))
+        display = opened.display(histogram, shown_by)
+        headers = tuple(replace(header, grey_range=display.grey_range) for header in headers)
         return ReadInstance(headers, partial(opened.pixels, display), display.warning)
 
 
@@ -98,15 +102,17 @@ class _OpenedDicom:
         """Decode a frame, counted from 0."""
         return levels_of(decode_frame(self.parsed, self.facts, index))
 
-    def display(self, histogram: Histogram) -> Display:
-        """How all frames are shown, whose pixels `histogram` counts: by the window of the middle one.
+    def display(self, histogram: Histogram, shown_by: GreyRange | None) -> Display:
+        """How all frames are shown, whose pixels `histogram` counts: by the window of the middle one, or as given.
 
         Raises:
             RejectedError: `blank` or `low_contrast`.
         """
         _refuse_empty(histogram)
-        padding = integer_of(self.parsed.dataset, "PixelPaddingValue")
-        return display_of(self.frames[len(self.frames) // 2], self.facts.photometric, padding, histogram)
+        middle, photometric = self.frames[len(self.frames) // 2], self.facts.photometric
+        if shown_by is not None:
+            return display_by(shown_by, middle, photometric, histogram)
+        return display_of(middle, photometric, integer_of(self.parsed.dataset, "PixelPaddingValue"), histogram)
 
     def pixels(self, display: Display, number: int) -> GreyImage:
         """Decode and show a frame, counted from 1."""

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from worker.domain import ReadInstance
+from worker.domain import GreyRange, ReadInstance
 from worker.errors import Reason, RejectedError
 from worker.intake.dicom import read_dicom, read_study_uid
 from worker.intake.files import read_head, sha256_of
@@ -22,7 +22,9 @@ def file_type(path: Path) -> FileType:
     return sniff(read_head(path, SNIFF_BYTES))
 
 
-def read_instance(path: Path, sha256: str, limits: IntakeLimits = DEFAULT_LIMITS) -> ReadInstance:
+def read_instance(
+    path: Path, sha256: str, limits: IntakeLimits = DEFAULT_LIMITS, shown_by: GreyRange | None = None
+) -> ReadInstance:
     """Read one picture or DICOM file.
 
     An archive is refused here: `archives.extract` opens the ones that users drop, so that an archive among the
@@ -32,6 +34,7 @@ def read_instance(path: Path, sha256: str, limits: IntakeLimits = DEFAULT_LIMITS
         path: a regular file.
         sha256: its digest.
         limits: bounds on what it may cost.
+        shown_by: of a DICOM file, the range of its series in place of its own window.
 
     Returns:
         `(rows, columns)` uint8 pixels and their header.
@@ -42,7 +45,7 @@ def read_instance(path: Path, sha256: str, limits: IntakeLimits = DEFAULT_LIMITS
     """
     kind = file_type(path)
     if kind is FileType.DICOM:
-        return read_dicom(path, sha256, limits)
+        return read_dicom(path, sha256, limits, shown_by)
     if kind in PICTURE_TYPES:
         return read_image(path, sha256, limits)
     raise _refusal_of(kind, path)

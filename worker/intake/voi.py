@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from pydicom import Dataset
 
+from worker.domain import GreyRange
 from worker.intake.elements import number_of, numbers_of, text_of, texts_of
 from worker.intake.grey import FloatVector, Histogram, percentile_range, ramp
 
@@ -29,6 +30,14 @@ class Window:
     center: float
     width: float
     function: str = "LINEAR"
+
+    @property
+    def grey_range(self) -> GreyRange:
+        """Where it begins and ends; of a SIGMOID, which does neither, the line through its steepest part."""
+        if self.function != "LINEAR":
+            return GreyRange(self.center - self.width / 2, self.center + self.width / 2)
+        half = max(self.width - 1, 1) / 2
+        return GreyRange(self.center - 0.5 - half, self.center - 0.5 + half)
 
     def table(self, values: FloatVector) -> npt.NDArray[np.uint8]:
         """Map `(n,)` rescaled values to `(n,)` uint8."""
@@ -78,11 +87,20 @@ class Display:
 
     Attributes:
         table: `(n,)` uint8 grey value of each stored value, MONOCHROME2 sense.
+        grey_range: what the table shows black and white.
         warning: when the header's window was not used although it has one.
     """
 
     table: npt.NDArray[np.uint8]
-    warning: str | None
+    grey_range: GreyRange
+    warning: str | None = None
+
+
+def display_by(grey_range: GreyRange, frame: Dataset, photometric: str | None, histogram: Histogram) -> Display:
+    """Show a range that is given, for example that of a series. Arguments as `display_of`."""
+    rescale = Rescale.of(frame)
+    table = ramp(histogram.values * rescale.slope + rescale.intercept, grey_range.black, grey_range.white)
+    return Display(_in_sense(table, photometric), grey_range)
 
 
 def display_of(frame: Dataset, photometric: str | None, padding: int | None, histogram: Histogram) -> Display:
@@ -99,14 +117,18 @@ def display_of(frame: Dataset, photometric: str | None, padding: int | None, his
     rescale = Rescale.of(frame)
     values = histogram.values * rescale.slope + rescale.intercept
     tissue = histogram.foreground(padding)
-    table = next((t for w in windows_of(frame) if _shows_tissue(t := w.table(values), tissue)), None)
-    warning = None
-    if table is None:
-        low, high = percentile_range(histogram, padding)
-        ends = sorted(end * rescale.slope + rescale.intercept for end in (low, high))
-        table = ramp(values, ends[0], ends[1])
-        warning = WINDOW_REPLACED if text_of(frame, "WindowWidth") else None
-    return Display(np.uint8(255) - table if photometric == "MONOCHROME1" else table, warning)
+    for window in windows_of(frame):
+        table = window.table(values)
+        if _shows_tissue(table, tissue):
+            return Display(_in_sense(table, photometric), window.grey_range)
+    black, white = sorted(end * rescale.slope + rescale.intercept for end in percentile_range(histogram, padding))
+    warning = WINDOW_REPLACED if text_of(frame, "WindowWidth") else None
+    return Display(_in_sense(ramp(values, black, white), photometric), GreyRange(black, white), warning)
+
+
+def _in_sense(table: npt.NDArray[np.uint8], photometric: str | None) -> npt.NDArray[np.uint8]:
+    """Turn a table into MONOCHROME2 sense."""
+    return np.uint8(255) - table if photometric == "MONOCHROME1" else table
 
 
 def _shows_tissue(table: npt.NDArray[np.uint8], tissue: npt.NDArray[np.int64]) -> bool:

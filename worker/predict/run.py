@@ -12,13 +12,13 @@ from functools import partial
 from trainer.runtime.predictor import Predictor
 from trainer.runtime.records import GreyImage
 from worker.analysis import conclude, predict_slices
-from worker.domain import InstanceHeader, ReadInstance, SliceFinding
+from worker.domain import GreyRange, InstanceHeader, ReadInstance, SliceFinding
 from worker.errors import Reason, RejectedError, io_error_name
 from worker.intake import IntakeLimits, read_instance, sha256_of
 from worker.predict.inputs import InputFile
 from worker.predict.lines import FileLine, FileStatus, StudyLine, answered, refused
 from worker.predict.units import Unit
-from worker.studies import patient_ids_conflict, reading_order
+from worker.studies import patient_ids_conflict, reading_order, series_ranges
 
 
 @dataclass
@@ -65,8 +65,9 @@ def _slices(
     for unit in units:
         reading = _Reading(unit)
         readings.append(reading)
+        ranges = _ranges_by_file(unit, limits)
         for file in unit.files:
-            outcome = unit.refusal or _read(file, limits)
+            outcome = unit.refusal or _read(file, limits, ranges.get(file.name))
             on_file()
             if isinstance(outcome, RejectedError):
                 reading.files.append(FileLine.rejected(file, outcome))
@@ -78,11 +79,21 @@ def _slices(
                 yield header, partial(outcome.frame_pixels, header.frame)
 
 
-def _read(file: InputFile, limits: IntakeLimits) -> ReadInstance | RejectedError:
+def _ranges_by_file(unit: Unit, limits: IntakeLimits) -> dict[str, GreyRange]:
+    """How the series of each file is shown, which takes a first look at all of them; pixels are not kept."""
+    if len(unit.files) == 1:
+        return {}
+    looks = ((file.name, _read(file, limits)) for file in unit.files)
+    headers = {name: look.headers for name, look in looks if isinstance(look, ReadInstance)}
+    ranges = series_ranges(header for each in headers.values() for header in each)
+    return {name: ranges[each[0].series_uid] for name, each in headers.items() if each[0].series_uid in ranges}
+
+
+def _read(file: InputFile, limits: IntakeLimits, shown_by: GreyRange | None = None) -> ReadInstance | RejectedError:
     """The decoded file, or why it is refused; a file that the disk does not give is refused, and the others go on."""
     try:
         sha256 = file.sha256 or sha256_of(file.path, limits.max_file_bytes)
-        return read_instance(file.path, sha256, limits)
+        return read_instance(file.path, sha256, limits, shown_by)
     except RejectedError as error:
         return error
     except OSError as error:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from worker.domain import InstanceHeader, PixelGeometry, StudyKind
+from worker.domain import GreyRange, InstanceHeader, PixelGeometry, StudyKind
 from worker.store.models import Instance, Study
 from worker.studies import reading_order
 
@@ -26,6 +26,7 @@ def _headers(study: Study, instance: Instance) -> Iterator[InstanceHeader]:
         series_description=series.description,
         series_number=series.number,
         instance_number=instance.instance_number,
+        grey_range=GreyRange(instance.grey_range[0], instance.grey_range[1]) if instance.grey_range else None,
     )
     if instance.frames is None:
         yield header

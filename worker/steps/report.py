@@ -17,6 +17,7 @@ from worker.store import queries
 from worker.store.claims import Claim, move
 from worker.store.models import Study, StudyState
 from worker.store.reports import add_report
+from worker.studies import series_ranges
 
 
 def render_reports(services: Services, claim: Claim) -> None:
@@ -31,7 +32,9 @@ def render_reports(services: Services, claim: Claim) -> None:
 
 def _render(services: Services, claim: Claim, study: Study, bundle: ModelBundle) -> None:
     now = services.now()
-    content = report_content(study, headers_of(study), bundle, partial(stored_pixels, services), now)
+    headers = headers_of(study)
+    pixels = partial(stored_pixels, services, series_ranges(headers))
+    content = report_content(study, headers, bundle, pixels, now)
     pdf = render_pdf(content, PageSize[services.settings.page_format.name])
     thumbnail = thumbnail_jpeg(content.key_images[0]) if content.key_images else None
     with disk_trouble_is_transient("report"):

@@ -189,7 +189,7 @@ class Series(Base):
 
 
 class Instance(Base):
-    """One readable image of a study; its bytes are the stored object `sha256`.
+    """One readable image of a study; its bytes are the stored object `sha256`, `grey_range` is black and white.
 
     Of a multi-frame image `frames` says where each frame lies, in place of the three columns before it: keys
     `spacing_mm`, `position_mm`, `orientation`. `None` of any other.
@@ -211,6 +211,7 @@ class Instance(Base):
     position_mm: Mapped[list[float] | None]
     orientation: Mapped[list[float] | None]
     frames: Mapped[FrameList | None]
+    grey_range: Mapped[list[float] | None]
     warning: Mapped[str | None]
 
     study: Mapped[Study] = relationship(back_populates="instances")

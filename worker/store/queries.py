@@ -117,6 +117,7 @@ def add_instance(
             spacing_mm=_list(geometry.spacing_mm) if is_single else None,
             position_mm=_list(geometry.position_mm) if is_single else None,
             orientation=_list(geometry.orientation) if is_single else None,
+            grey_range=None if header.grey_range is None else [header.grey_range.black, header.grey_range.white],
             frames=None if is_single else [_frame(each.geometry) for each in headers],
             warning=warning,
         )

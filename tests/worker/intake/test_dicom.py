@@ -23,7 +23,7 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from worker.domain import StudyKind
+from worker.domain import GreyRange, StudyKind
 from worker.errors import Reason, RejectedError
 from worker.intake.dicom import read_dicom, read_header, read_study_uid
 from worker.intake.limits import DEFAULT_LIMITS, IntakeLimits
@@ -133,6 +133,16 @@ def test_a_bad_window_is_replaced(make_mr: MakeMr, raw_element: RawElement, cent
     read = read_dicom(make_mr(change, name="w.dcm"), SHA256, DEFAULT_LIMITS)
     assert np.array_equal(read.pixels, pixels_of(make_mr()))
     assert read.warning == WINDOW_REPLACED
+
+
+def test_the_range_of_a_series_takes_the_place_of_the_window(make_mr: MakeMr, picture: npt.NDArray[np.int16]) -> None:
+    path = make_mr(set_all(WindowCenter=500, WindowWidth=1000))
+    own = read_dicom(path, SHA256, DEFAULT_LIMITS)
+    assert own.header.grey_range == GreyRange(0.0, 999.0)
+    darker = read_dicom(path, SHA256, DEFAULT_LIMITS, GreyRange(0.0, 2000.0))
+    assert darker.header.grey_range == GreyRange(0.0, 2000.0)
+    assert int(darker.pixels.max()) == pytest.approx(255 * int(picture.max()) / 2000, abs=1)
+    assert darker.warning is None
 
 
 def test_an_empty_window_is_no_warning(make_mr: MakeMr) -> None:

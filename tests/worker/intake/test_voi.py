@@ -17,6 +17,15 @@ def test_linear_of_width_one_is_a_threshold() -> None:
     assert Window(10, 1).table(np.array([9.0, 9.5, 10.0])).tolist() == [0, 0, 255]
 
 
+@pytest.mark.parametrize("function", ["LINEAR", "LINEAR_EXACT", "SIGMOID"])
+def test_a_window_begins_and_ends_at_its_grey_range(function: str) -> None:
+    window = Window(100, 60, function)
+    black, white = window.grey_range.black, window.grey_range.white
+    assert white - black == pytest.approx(60, abs=1)
+    shown = window.table(np.array([black, (black + white) / 2, white])).tolist()
+    assert shown == ([0, 128, 255] if function != "SIGMOID" else [30, 128, 225])
+
+
 def test_linear_exact_and_sigmoid() -> None:
     values = np.array([0.0, 0.25, 0.5, 1.0])
     assert Window(0.5, 1.0, "LINEAR_EXACT").table(values).tolist() == [0, 64, 128, 255]
