@@ -76,7 +76,16 @@ class KeyImage:
 
 @dataclass(frozen=True)
 class FindingRow:
-    """One row of the findings table; `diameter_mm` only where the pixel spacing is known."""
+    """One lesion, a row of the findings table.
+
+    Attributes:
+        number: that of its boxes on the key images.
+        score: of its most certain box.
+        location: the slices on which it was found.
+        size_px: (width, height) of that box, pixels of the instance.
+        diameter_mm: longest side of any of its boxes; `None` without a pixel spacing.
+        extent_mm: across the slices; `None` where their positions are not known.
+    """
 
     number: int
     label: str
@@ -84,6 +93,7 @@ class FindingRow:
     location: str
     size_px: tuple[float, float]
     diameter_mm: float | None = None
+    extent_mm: float | None = None
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,7 @@
 """The middle of the report: key images with boxes, probabilities, reasons, findings."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from io import BytesIO
 from typing import Any, Final
 
@@ -14,6 +16,20 @@ from reports.theme import ACCENT, GREY, INK, RULE, SMALL, ink
 from reports.wording import percent, plain_reason
 
 __all__ = ["findings_section", "key_image", "probability_bars", "reasons"]
+
+
+@dataclass(frozen=True)
+class _Size:
+    """A column of millimetres."""
+
+    heading: str
+    of: Callable[[FindingRow], float | None]
+
+
+_SIZES: Final = (
+    _Size("Largest diameter", lambda row: row.diameter_mm),
+    _Size("Across slices", lambda row: row.extent_mm),
+)
 
 MAX_FINDINGS: Final = 24
 MAX_REASONS: Final = 8
@@ -85,16 +101,15 @@ def reasons(content: ReportContent, width: float) -> Block:
 
 
 def findings_section(findings: tuple[FindingRow, ...], width: float) -> Section:
-    """Return the findings table; the millimetre column only where a finding has millimetres."""
+    """Return the findings table; columns of millimetres only where a finding has such."""
     if not findings:
         return Section("Findings", paragraph("No lesion was marked.", width, Style(colour=GREY), max_lines=1))
     columns = [Column("No.", 0.5), Column("Class", 1.4), Column("Confidence", 1.0), Column("Where", 3.3)]
     columns.append(Column("Box, px", 1.1))
-    millimetres = any(row.diameter_mm is not None for row in findings)
-    if millimetres:
-        columns.append(Column("Largest diameter", 1.4))
+    sizes = [size for size in _SIZES if any(size.of(row) is not None for row in findings)]
+    columns += [Column(size.heading, 1.3) for size in sizes]
     shown = findings[:MAX_FINDINGS]
-    rows = [_finding_cells(row, millimetres=millimetres) for row in shown]
+    rows = [[*_finding_cells(row), *(_millimetres(size.of(row)) for size in sizes)] for row in shown]
     header, blocks = table(columns, rows, width, chips=[box_colour(row.label) for row in shown])
     if len(findings) > len(shown):
         more = f"{len(findings) - len(shown)} more findings are not listed."
@@ -102,9 +117,10 @@ def findings_section(findings: tuple[FindingRow, ...], width: float) -> Section:
     return Section("Findings", spacer(0), header, tuple(blocks))
 
 
-def _finding_cells(row: FindingRow, *, millimetres: bool) -> list[Cell]:
-    cells: list[Cell] = [str(row.number), row.label, percent(row.score), row.location]
-    cells.append(f"{row.size_px[0]:.0f} × {row.size_px[1]:.0f}")
-    if millimetres:
-        cells.append("spacing unknown" if row.diameter_mm is None else f"{row.diameter_mm:.1f} mm")
-    return cells
+def _finding_cells(row: FindingRow) -> list[Cell]:
+    size = f"{row.size_px[0]:.0f} × {row.size_px[1]:.0f}"
+    return [str(row.number), row.label, percent(row.score), row.location, size]
+
+
+def _millimetres(size: float | None) -> str:
+    return "spacing unknown" if size is None else f"{size:.1f} mm"

@@ -1,6 +1,6 @@
 """From a stored, analysed study to what its report says."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from importlib.metadata import version
@@ -19,15 +19,16 @@ from reports.content import (
     ReportContent,
 )
 from trainer.runtime.bundle import ModelBundle
-from trainer.runtime.records import CLASSES, NO_TUMOR_INDEX, GreyImage
+from trainer.runtime.records import CLASSES, NO_TUMOR_INDEX, Box, GreyImage, TumorClass
 from worker.aspect import Aspect
 from worker.domain import InstanceHeader, StudyKind
 from worker.orientation import edge_letters
-from worker.store.models import FileState, LesionBox, Prediction, Result, ScanFile, Study
+from worker.store.models import FileState, Prediction, Result, ScanFile, Study
 from worker.studies import missing_instance_numbers
+from worker.tracks import LesionTrack, lesion_tracks
 
 KEY_IMAGES = 4
-"""Pictures on a report at most: the most suspicious slices."""
+"""Pictures on a report at most."""
 JPEG_QUALITY = 92
 
 
@@ -40,8 +41,9 @@ def report_content(
 ) -> ReportContent:
     """Everything one study's PDF says, for its current revision; `pixels` decodes an instance when it is shown."""
     result = next(row for row in study.results if row.revision == study.revision)
-    shown = _most_suspicious(study, headers)
-    numbered = _numbered_boxes(shown)
+    answers = _answers(study)
+    tracks = lesion_tracks([(header, _boxes(answers[header.slice_key])) for header in headers])
+    shown = _key_slices(headers, answers, tracks)
     return ReportContent(
         study=study.public_id,
         revision=study.revision,
@@ -55,10 +57,8 @@ def report_content(
         ),
         study_description=study.study_description,
         study_date=study.study_date,
-        key_images=tuple(
-            _key_image(header, headers, numbered[header.slice_key], pixels(header)) for header, _ in shown
-        ),
-        findings=tuple(_finding(header, headers, box) for header, _ in shown for box in numbered[header.slice_key]),
+        key_images=tuple(_key_image(header, headers, _marked(header, tracks), pixels(header)) for header in shown),
+        findings=tuple(_finding(number, track, headers) for number, track in enumerate(tracks, start=1)),
         files=tuple(_input_file(file) for file in study.files),
         model=_model_facts(bundle, result),
         received_at=study.received_at,
@@ -67,38 +67,52 @@ def report_content(
     )
 
 
-def _most_suspicious(study: Study, headers: list[InstanceHeader]) -> list[tuple[InstanceHeader, Prediction]]:
-    answers = {
+def _answers(study: Study) -> dict[tuple[str, int], Prediction]:
+    """The predictions of the current revision, by slice."""
+    return {
         (instance.sha256, prediction.frame): prediction
         for instance in study.instances
         for prediction in instance.predictions
         if prediction.revision == study.revision
     }
-    found = [(header, answers[header.slice_key]) for header in headers]
-    ranked = sorted(found, key=lambda item: item[1].probabilities[NO_TUMOR_INDEX])[:KEY_IMAGES]
-    return [item for item in found if item in ranked]
 
 
-def _numbered_boxes(shown: list[tuple[InstanceHeader, Prediction]]) -> dict[tuple[str, int], list[MarkedBox]]:
-    numbered: dict[tuple[str, int], list[MarkedBox]] = {}
-    number = 0
-    for header, prediction in shown:
-        boxes = sorted(prediction.boxes, key=lambda box: -box.score)
-        numbered[header.slice_key] = [_marked(number + index, box) for index, box in enumerate(boxes, start=1)]
-        number += len(boxes)
-    return numbered
+def _boxes(prediction: Prediction) -> list[Box]:
+    return [Box(TumorClass(box.label), box.score, (box.x1, box.y1, box.x2, box.y2)) for box in prediction.boxes]
 
 
-def _marked(number: int, box: LesionBox) -> MarkedBox:
-    return MarkedBox(number, box.label, box.score, (box.x1, box.y1, box.x2, box.y2))
+def _key_slices(
+    headers: list[InstanceHeader], answers: Mapping[tuple[str, int], Prediction], tracks: Sequence[LesionTrack]
+) -> list[InstanceHeader]:
+    """The slices that show each lesion best, then the most suspicious ones; in reading order."""
+    best = [track.best.header.slice_key for track in tracks]
+    suspicious = sorted(answers, key=lambda key: answers[key].probabilities[NO_TUMOR_INDEX])
+    kept = set(list(dict.fromkeys([*best, *suspicious]))[:KEY_IMAGES])
+    return [header for header in headers if header.slice_key in kept]
 
 
-def _caption(header: InstanceHeader, headers: list[InstanceHeader]) -> str:
+def _marked(header: InstanceHeader, tracks: Sequence[LesionTrack]) -> list[MarkedBox]:
+    """The boxes of a slice, each with the number of its lesion, the most certain lesion first."""
+    return [
+        MarkedBox(number, finding.box.label, finding.box.score, finding.box.xyxy)
+        for number, track in enumerate(tracks, start=1)
+        for finding in track.findings
+        if finding.header.slice_key == header.slice_key
+    ]
+
+
+def _caption(headers: list[InstanceHeader], header: InstanceHeader) -> str:
+    series = [other.slice_key for other in headers if other.series_uid == header.series_uid]
+    return _place(header, (series.index(header.slice_key) + 1,), len(series))
+
+
+def _place(header: InstanceHeader, numbers: Sequence[int], slices: int) -> str:
+    """Which of the slices of a series, from 1."""
     if header.kind is StudyKind.IMAGE:
         return "Image"
-    series = [other.slice_key for other in headers if other.series_uid == header.series_uid]
     name = header.series_description or f"Series {header.series_number or ''}".strip()
-    return f"{name}, slice {series.index(header.slice_key) + 1} of {len(series)}"
+    first, last = min(numbers), max(numbers)
+    return f"{name}, {f'slice {first}' if first == last else f'slices {first}–{last}'} of {slices}"
 
 
 def _key_image(
@@ -110,14 +124,22 @@ def _key_image(
     shown = tuple(replace(box, xyxy=aspect.to_corrected(box.xyxy)) for box in boxes)
     orientation = header.geometry.orientation
     edges = edge_letters(orientation) if orientation is not None else None
-    return KeyImage(jpeg.getvalue(), picture.width, picture.height, _caption(header, headers), shown, edges)
+    return KeyImage(jpeg.getvalue(), picture.width, picture.height, _caption(headers, header), shown, edges)
 
 
-def _finding(header: InstanceHeader, headers: list[InstanceHeader], box: MarkedBox) -> FindingRow:
-    x1, y1, x2, y2 = box.xyxy
-    spacing = header.geometry.spacing_mm
-    diameter = max((x2 - x1) * spacing[1], (y2 - y1) * spacing[0]) if spacing else None
-    return FindingRow(box.number, box.label, box.score, _caption(header, headers), (x2 - x1, y2 - y1), diameter)
+def _finding(number: int, track: LesionTrack, headers: list[InstanceHeader]) -> FindingRow:
+    best = track.best
+    x1, y1, x2, y2 = best.box.xyxy
+    slices = sum(header.series_uid == best.header.series_uid for header in headers)
+    return FindingRow(
+        number=number,
+        label=track.label,
+        score=best.box.score,
+        location=_place(best.header, [finding.number for finding in track.findings], slices),
+        size_px=(x2 - x1, y2 - y1),
+        diameter_mm=track.diameter_mm,
+        extent_mm=track.extent_mm,
+    )
 
 
 def _notes(study: Study, headers: list[InstanceHeader]) -> tuple[str, ...]:

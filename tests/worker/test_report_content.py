@@ -145,12 +145,21 @@ class TestPictures:
         assert len(captions) == KEY_IMAGES
         assert captions[-2:] == ["T1 axial, slice 4 of 6", "T1 axial, slice 5 of 6"]
 
-    def test_boxes_and_rows_carry_the_same_numbers_best_first_on_each_picture(self, series: Study1) -> None:
+    def test_a_lesion_has_one_row_and_its_number_on_every_picture(self, series: Study1) -> None:
         content = series.content()
         drawn = [(box.number, box.score) for image in content.key_images for box in image.boxes]
-        assert drawn == [(1, 0.9), (2, 0.6), (3, 0.7)]
-        assert [(row.number, row.score) for row in content.findings] == drawn
-        assert [row.location for row in content.findings] == ["T1 axial, slice 4 of 6"] * 2 + ["T1 axial, slice 5 of 6"]
+        assert drawn == [(1, 0.9), (2, 0.6), (1, 0.7)]
+        assert [(row.number, row.score, row.location, row.extent_mm) for row in content.findings] == [
+            (1, 0.9, "T1 axial, slices 4–5 of 6", 2.0),
+            (2, 0.6, "T1 axial, slice 4 of 6", 1.0),
+        ]
+
+    def test_every_lesion_has_a_picture_where_there_is_room(self, study: Study1) -> None:
+        study.receive(*(header(number) for number in range(1, 9)))
+        faint = ((0.2, 0.05, 0.7, 0.05), boxes(0.3))  # its lesion is clearer than the slice is suspicious
+        study.analyse([faint, (HEALTHY, ()), (HEALTHY, ()), *[(GLIOMA, ())] * 5])
+        captions = [image.caption for image in study.content().key_images]
+        assert (len(captions), captions[0]) == (KEY_IMAGES, "T1 axial, slice 1 of 8")
 
     def test_sizes_in_pixels_and_in_millimetres_of_the_right_axis(self, series: Study1) -> None:
         row = series.content().findings[0]

@@ -1,0 +1,104 @@
+"""Boxes on neighbouring slices become lesions, in millimetres, whatever the slices' order, shift and distance."""
+
+import random
+
+import pytest
+
+from tests.worker.filing import AXIAL, header
+from trainer.runtime.records import Box, TumorClass
+from worker.domain import InstanceHeader, PixelGeometry
+from worker.tracks import LesionTrack, lesion_tracks
+
+SAGITTAL = (0.0, 1.0, 0.0, 0.0, 0.0, -1.0)
+HERE, THERE = (20.0, 20.0, 40.0, 50.0), (60.0, 60.0, 70.0, 70.0)
+
+
+def at(
+    depth: float, shift: float = 0.0, orientation: tuple[float, ...] = AXIAL, series_uid: str = "1.2.3.9"
+) -> InstanceHeader:
+    """A slice at so many millimetres, shifted along its rows."""
+    position = (depth, shift, 0.0) if orientation == SAGITTAL else (shift, 0.0, depth)
+    geometry = PixelGeometry(100, 100, (0.5, 0.25), position, orientation)  # type: ignore[arg-type]
+    return header(int(depth * 10), geometry=geometry, series_uid=series_uid)
+
+
+def box(
+    xyxy: tuple[float, float, float, float] = HERE, score: float = 0.8, label: TumorClass = TumorClass.GLIOMA
+) -> Box:
+    return Box(label, score, xyxy)
+
+
+def depths(track: LesionTrack) -> list[float]:
+    return [finding.header.geometry.position_mm[2] for finding in track.findings if finding.header.geometry.position_mm]
+
+
+def test_neighbours_are_one_lesion_with_its_size() -> None:
+    slices = [(at(5.0 * n), [box(score=0.5 + n / 10)] if n in (1, 2, 3) else []) for n in range(6)]
+    (track,) = lesion_tracks(slices)
+    assert depths(track) == [5.0, 10.0, 15.0]
+    assert [finding.number for finding in track.findings] == [2, 3, 4]
+    assert (track.extent_mm, track.diameter_mm) == (15.0, 15.0)  # 30 rows, half a millimetre apart
+    assert track.best.number == 4
+
+
+def test_order_does_not_matter() -> None:
+    slices = [(at(2.0 * n), [box()] if n < 5 else []) for n in range(9)]
+    random.Random(3).shuffle(slices)
+    (track,) = lesion_tracks(slices)
+    assert (len(track.findings), track.extent_mm) == (5, 10.0)
+
+
+def test_two_lesions_stay_two() -> None:
+    tracks = lesion_tracks([(at(3.0 * n), [box(score=0.6), box(THERE, 0.9)]) for n in range(3)])
+    assert [(len(track.findings), track.best.box.xyxy) for track in tracks] == [(3, THERE), (3, HERE)]
+
+
+def test_a_lesion_may_be_missed_on_one_slice_but_not_on_two() -> None:
+    def seen_on(*numbers: int) -> int:
+        return len(lesion_tracks([(at(2.0 * n), [box()] if n in numbers else []) for n in range(7)]))
+
+    assert seen_on(1, 3) == 1
+    assert seen_on(1, 4) == 2
+
+
+def test_slices_far_apart_are_no_neighbours() -> None:
+    assert len(lesion_tracks([(at(15.0 * n), [box()]) for n in range(3)])) == 3
+
+
+def test_boxes_are_compared_in_the_patient_not_in_the_picture() -> None:
+    # the second slice begins 5 mm farther along the rows, so the same place is 20 columns less there
+    moved = (HERE[0] - 20, HERE[1], HERE[2] - 20, HERE[3])
+    assert len(lesion_tracks([(at(0.0), [box()]), (at(3.0, shift=5.0), [box(moved)])])) == 1
+    assert len(lesion_tracks([(at(0.0), [box()]), (at(3.0, shift=5.0), [box()])])) == 2
+
+
+def test_a_small_end_of_a_large_lesion_belongs_to_it() -> None:
+    tip = (28.0, 32.0, 32.0, 38.0)
+    assert len(lesion_tracks([(at(0.0), [box(tip)]), (at(3.0), [box()])])) == 1
+
+
+def test_orientations_and_series_are_apart() -> None:
+    slices = [
+        (at(0.0), [box()]),
+        (at(1.0, orientation=SAGITTAL), [box()]),
+        (at(2.0, series_uid="1.2.3.10"), [box()]),
+    ]
+    assert [track.extent_mm for track in lesion_tracks(slices)] == [None] * 3
+
+
+def test_echoes_at_one_place_are_one_level() -> None:
+    slices = [(at(3.0 * n), [box(score=0.5)]) for n in range(3)] + [(at(3.0 * n + 0.01), []) for n in range(3)]
+    (track,) = lesion_tracks(slices)
+    assert track.extent_mm == pytest.approx(9.0)
+
+
+def test_without_positions_every_box_is_for_itself() -> None:
+    tracks = lesion_tracks([(header(n, geometry=PixelGeometry(100, 100)), [box()]) for n in range(3)])
+    assert [(len(track.findings), track.extent_mm, track.diameter_mm) for track in tracks] == [(1, None, None)] * 3
+
+
+def test_the_class_is_that_of_the_larger_sum() -> None:
+    kinds = [(TumorClass.GLIOMA, 0.9), (TumorClass.MENINGIOMA, 0.5), (TumorClass.MENINGIOMA, 0.6)]
+    slices = [(at(3.0 * n), [box(label=label, score=score)]) for n, (label, score) in enumerate(kinds)]
+    (track,) = lesion_tracks(slices)
+    assert (track.label, track.best.box.label) == (TumorClass.MENINGIOMA, TumorClass.GLIOMA)
