@@ -27,7 +27,7 @@ class _Size:
 
 
 _SIZES: Final = (
-    _Size("Largest diameter", lambda row: row.diameter_mm),
+    _Size("Diameter", lambda row: row.diameter_mm),
     _Size("Across slices", lambda row: row.extent_mm),
 )
 

@@ -84,11 +84,15 @@ def _boxes(prediction: Prediction) -> list[Box]:
 def _key_slices(
     headers: list[InstanceHeader], answers: Mapping[tuple[str, int], Prediction], tracks: Sequence[LesionTrack]
 ) -> list[InstanceHeader]:
-    """The slices that show each lesion best, then the most suspicious ones; in reading order."""
+    """First the slice with the most certain lesion, then in reading order those of other lesions and suspicious ones.
+
+    Where no lesion is boxed the most suspicious slice is the first.
+    """
     best = [track.best.header.slice_key for track in tracks]
     suspicious = sorted(answers, key=lambda key: answers[key].probabilities[NO_TUMOR_INDEX])
-    kept = set(list(dict.fromkeys([*best, *suspicious]))[:KEY_IMAGES])
-    return [header for header in headers if header.slice_key in kept]
+    first, *rest = list(dict.fromkeys([*best, *suspicious]))[:KEY_IMAGES]
+    by_key = {header.slice_key: header for header in headers}
+    return [by_key[first], *(header for header in headers if header.slice_key in rest)]
 
 
 def _marked(header: InstanceHeader, tracks: Sequence[LesionTrack]) -> list[MarkedBox]:

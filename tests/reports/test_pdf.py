@@ -93,7 +93,7 @@ def test_absent_facts_are_left_out() -> None:
 def test_millimetres_only_where_the_spacing_is_known() -> None:
     row = report().findings[0]
     unknown = replace(row, number=2, diameter_mm=None)
-    assert "Largest diameter" not in pdf_text(render_pdf(report(findings=(unknown,))))
+    assert "Diameter" not in pdf_text(render_pdf(report(findings=(unknown,))))
     assert "spacing unknown" in pdf_text(render_pdf(report(findings=(row, unknown))))
 
 

@@ -140,10 +140,12 @@ class TestPictures:
         assert [image.caption for image in content.key_images] == ["T1 axial, slice 1 of 2", "T1 axial, slice 2 of 2"]
         assert queries.SAME_SOP_UID in content.notes
 
-    def test_the_most_suspicious_slices_in_reading_order(self, series: Study1) -> None:
+    def test_the_clearest_lesion_comes_first_and_the_rest_in_reading_order(self, series: Study1) -> None:
         captions = [image.caption for image in series.content().key_images]
         assert len(captions) == KEY_IMAGES
-        assert captions[-2:] == ["T1 axial, slice 4 of 6", "T1 axial, slice 5 of 6"]
+        assert captions[0] == "T1 axial, slice 4 of 6"
+        assert captions[1:] == sorted(captions[1:])
+        assert captions[-1] == "T1 axial, slice 5 of 6"
 
     def test_a_lesion_has_one_row_and_its_number_on_every_picture(self, series: Study1) -> None:
         content = series.content()
