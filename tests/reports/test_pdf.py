@@ -94,6 +94,8 @@ def test_millimetres_only_where_the_spacing_is_known() -> None:
     row = report().findings[0]
     unknown = replace(row, number=2, diameter_mm=None)
     assert "Diameter" not in pdf_text(render_pdf(report(findings=(unknown,))))
+    assert "Across slices" not in pdf_text(render_pdf(report(findings=(row,))))
+    assert "36.0 mm" in pdf_text(render_pdf(report(findings=(replace(row, extent_mm=36.0),))))
     assert "spacing unknown" in pdf_text(render_pdf(report(findings=(row, unknown))))
 
 
