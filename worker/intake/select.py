@@ -71,6 +71,14 @@ def _has_bad_bits(facts: HeaderFacts, _limits: IntakeLimits) -> bool:
     return not stored_fits or facts.pixel_representation not in {0, 1}
 
 
+def _is_too_large(facts: HeaderFacts, limits: IntakeLimits) -> bool:
+    """One picture, their number, or all of them at two bytes a pixel: a small compressed file can claim anything."""
+    frames = facts.frames or 0
+    return (
+        facts.area > limits.max_pixels or frames > limits.max_frames or 2 * facts.area * frames > limits.max_file_bytes
+    )
+
+
 def _is_unsorted(facts: HeaderFacts, _limits: IntakeLimits) -> bool:
     """Several frames in an object whose class has one (PS3.3 A.4, MR Image)."""
     return (facts.frames or 1) > 1 and facts.sop_class not in ENHANCED_MR_CLASSES
@@ -157,7 +165,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         Reason.TOO_LARGE,
-        lambda facts, limits: facts.area > limits.max_pixels or (facts.frames or 0) > limits.max_frames,
+        _is_too_large,
         "The header claims {facts.columns} × {facts.rows} pixels and {facts.frames} frames, more than an MR image has; "
         "check the export.",
     ),

@@ -1,4 +1,4 @@
-"""From planned units to their lines: files are read once, slices of all units go through the network in batches.
+"""From planned units to their lines: slices of all units go through the network in batches.
 
 At most two batches of pixels are in memory at a time; a unit's line is made when its last slice is predicted, and
 lines leave in the order of the units.

@@ -63,6 +63,7 @@ REFUSED: list[tuple[Reason, dict[str, object]]] = [
     (Reason.TOO_SMALL, {"rows": 63}),
     (Reason.TOO_LARGE, {"rows": 65535, "columns": 65535}),
     (Reason.TOO_LARGE, {"frames": 100_000}),
+    (Reason.TOO_LARGE, {"frames": 4000, "rows": 1024, "columns": 1024}),
     (Reason.BAD_HEADER, {"frames": 0}),
     (Reason.BAD_HEADER, {"frames": None}),
     (Reason.UNSUPPORTED_SYNTAX, {"transfer_syntax": uid.MPEG2MPML}),
