@@ -11,6 +11,8 @@ from worker.domain import PixelGeometry
 
 LARGEST_RATIO = 8.0
 """Of the two distances between pixels. Beyond it they are damaged values, and the picture is left as it is."""
+LONGEST_SIDE = 8192
+"""Pixels; a slice that would become longer is left as it is. No scanner makes such, and a JPEG ends at 65,500."""
 _SQUARE_WITHIN = 0.01
 
 
@@ -35,7 +37,9 @@ class Aspect:
         ratio = between_rows / between_columns
         if abs(ratio - 1) <= _SQUARE_WITHIN or not 1 / LARGEST_RATIO <= ratio <= LARGEST_RATIO:
             return cls(1.0, 1.0)
-        return cls(max(1.0, 1 / ratio), max(1.0, ratio))
+        found = cls(max(1.0, 1 / ratio), max(1.0, ratio))
+        is_too_long = max(geometry.columns * found.x, geometry.rows * found.y) > LONGEST_SIDE
+        return cls(1.0, 1.0) if is_too_long else found
 
     @property
     def is_square(self) -> bool:

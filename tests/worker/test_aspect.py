@@ -28,6 +28,11 @@ def test_the_axis_of_the_wider_pixels_is_enlarged(spacing_mm: tuple[float, float
     assert found.corrected(np.zeros((100, 120), np.uint8)).shape == (100 * y, 120 * x)
 
 
+def test_a_slice_that_would_become_too_long_is_left_alone() -> None:
+    found = Aspect.of(PixelGeometry(64, 10_000, (0.5, 4.0)))
+    assert found.is_square
+
+
 def test_square_pixels_are_left_alone() -> None:
     pixels = np.arange(12, dtype=np.uint8).reshape(3, 4)
     assert aspect((1.0, 1.0)).corrected(pixels) is pixels
