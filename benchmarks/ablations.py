@@ -16,15 +16,14 @@ from statistics import fmean
 from rich.progress import track
 from rich.table import Table
 
-from benchmarks.decision_table import Pictures, Row, load, measure, pictures_of_other_hospitals
+from benchmarks.decision_table import Pictures, Row, load, measure, pictures_of_other_hospitals, sets_of_val
 from benchmarks.stress_table import IMAGE_MANIFEST, StressDataError
 from trainer.arguments import positive_integer, seed_number
 from trainer.export import ExportError
 from trainer.final_test import TEST
 from trainer.fit import main as fit
-from trainer.labels import DatasetError, Split, list_samples
-from trainer.runtime.records import NO_TUMOR_INDEX
-from trainer.shifted_sets import AS_THEY_ARE, LESIONS_MOVED, shifted_sets
+from trainer.labels import DatasetError
+from trainer.shifted_sets import AS_THEY_ARE, LESIONS_MOVED
 from trainer.terminal import PROGRESS, result_console
 
 LEFT_OUT: tuple[tuple[str, ...], ...] = (
@@ -161,8 +160,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         elsewhere = pictures_of_other_hospitals(parsed.images)[0] if parsed.images else None
         folders = [train(without, parsed) for without in LEFT_OUT]
-        made = shifted_sets(list_samples(parsed.data, Split.VAL), cut_to_head=False)
-        pictures = [Pictures(name, each.images, each.class_indices != NO_TUMOR_INDEX) for name, each in made.items()]
+        pictures = sets_of_val(parsed.data)
         ablations = [
             measured(folder, without, pictures, elsewhere) for folder, without in zip(folders, LEFT_OUT, strict=True)
         ]

@@ -9,7 +9,7 @@ import argparse
 import json
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -69,6 +69,16 @@ def load(folder: Path) -> Predictor:
         return load_predictor(folder, EngineName.OPENVINO)
     run = read_run(folder, unfinished=True)
     return uncalibrated_predictor(folder, run.weights, run.input_size, run.cut_to_head)
+
+
+def sets_of_val(data: Path) -> list[Pictures]:
+    """Val as it is and as others would show it, named as `trainer.shifted_sets` does.
+
+    Raises:
+        DatasetError: Val is missing or empty, or an image cannot be read.
+    """
+    made = shifted_sets(list_samples(data, Split.VAL), cut_to_head=False)
+    return [Pictures(name, each.images, each.class_indices != NO_TUMOR_INDEX) for name, each in made.items()]
 
 
 def pictures_of_other_hospitals(folder: Path) -> list[Pictures]:
@@ -142,10 +152,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point; 0 when measured, 2 with one sentence when it cannot be."""
     parsed = parse_arguments(arguments)
     try:
-        made = shifted_sets(list_samples(parsed.data, Split.VAL), cut_to_head=False)
-        pictures = [
-            Pictures(f"Val, {name}", each.images, each.class_indices != NO_TUMOR_INDEX) for name, each in made.items()
-        ]
+        pictures = [replace(each, name=f"Val, {each.name}") for each in sets_of_val(parsed.data)]
         pictures += pictures_of_other_hospitals(parsed.images) if parsed.images else []
         rows = []
         for folder in parsed.folders:

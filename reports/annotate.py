@@ -106,6 +106,11 @@ def _overlap(one: Rectangle, others: Sequence[Rectangle]) -> float:
     )
 
 
+def _text_size(drawn: tuple[float, float]) -> float:
+    """Points, for a picture of this (width, height) on the page."""
+    return 8.0 if drawn[0] > 220 else 6.2
+
+
 def draw_letters_on_page(
     canvas: Any, edges: EdgeLetters, drawn: tuple[float, float], corner: tuple[float, float]
 ) -> None:
@@ -117,7 +122,7 @@ def draw_letters_on_page(
         drawn: (width, height) of the picture on the page, points.
         corner: (x, y) of its upper left corner on the page, points, y up.
     """
-    size = 8.0 if drawn[0] > 220 else 6.2
+    size = _text_size(drawn)
     (left, top), (width, height) = corner, drawn
     for letters, across, down in (
         (edges.left, 0.0, 0.5),
@@ -144,7 +149,7 @@ def draw_boxes_on_page(canvas: Any, image: KeyImage, drawn: tuple[float, float],
         corner: (x, y) of its upper left corner on the page, points, y up.
     """
     marked = image.boxes[:MAX_BOXES]
-    size = 8.0 if drawn[0] > 220 else 6.2
+    size = _text_size(drawn)
     boxes = [fit_box(box.xyxy, (image.width, image.height), drawn) for box in marked]
     labels = [_label(box, 1000 * (drawn[0] - 6) / size) for box in marked]
     sizes = [(label.width * size / 1000 + 6, size * 1.45) for label in labels]

@@ -5,7 +5,7 @@ shifted against each other. A slice without a position has no neighbours, and it
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise, product
 from statistics import median
@@ -97,7 +97,7 @@ class _Placed:
 def lesion_tracks(slices: Sequence[tuple[InstanceHeader, Sequence[Box]]]) -> list[LesionTrack]:
     """Follow the boxes of a study, its slices in reading order; the tracks in order of their best score."""
     tracks = []
-    for _, series in _series(slices):
+    for series in _series(slices):
         numbered = [
             (header, [Finding(header, number, box) for box in boxes])
             for number, (header, boxes) in enumerate(series, start=1)
@@ -121,11 +121,11 @@ def lesion_tracks(slices: Sequence[tuple[InstanceHeader, Sequence[Box]]]) -> lis
 
 def _series(
     slices: Sequence[tuple[InstanceHeader, Sequence[Box]]],
-) -> list[tuple[str, list[tuple[InstanceHeader, Sequence[Box]]]]]:
+) -> Iterable[list[tuple[InstanceHeader, Sequence[Box]]]]:
     found: dict[str, list[tuple[InstanceHeader, Sequence[Box]]]] = {}
     for header, boxes in slices:
         found.setdefault(header.series_uid, []).append((header, boxes))
-    return list(found.items())
+    return found.values()
 
 
 def _plane_of(header: InstanceHeader) -> tuple[_Vector, _Vector] | None:

@@ -111,7 +111,7 @@ class _OpenedDicom:
         _refuse_empty(histogram)
         middle, photometric = self.frames[len(self.frames) // 2], self.facts.photometric
         if shown_by is not None:
-            return display_by(shown_by, middle, photometric, histogram)
+            return display_by(shown_by, middle, photometric, histogram.values)
         return display_of(middle, photometric, integer_of(self.parsed.dataset, "PixelPaddingValue"), histogram)
 
     def pixels(self, display: Display, number: int) -> GreyImage:

@@ -96,10 +96,10 @@ class Display:
     warning: str | None = None
 
 
-def display_by(grey_range: GreyRange, frame: Dataset, photometric: str | None, histogram: Histogram) -> Display:
-    """Show a range that is given, for example that of a series. Arguments as `display_of`."""
+def display_by(grey_range: GreyRange, frame: Dataset, photometric: str | None, values: FloatVector) -> Display:
+    """Show a range that is given, for example that of a series: of stored values `(n,)`; the rest as `display_of`."""
     rescale = Rescale.of(frame)
-    table = ramp(histogram.values * rescale.slope + rescale.intercept, grey_range.black, grey_range.white)
+    table = ramp(values * rescale.slope + rescale.intercept, grey_range.black, grey_range.white)
     return Display(_in_sense(table, photometric), grey_range)
 
 

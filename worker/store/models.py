@@ -191,8 +191,8 @@ class Series(Base):
 class Instance(Base):
     """One readable image of a study; its bytes are the stored object `sha256`, `grey_range` is black and white.
 
-    Of a multi-frame image `frames` says where each frame lies, in place of the three columns before it: keys
-    `spacing_mm`, `position_mm`, `orientation`. `None` of any other.
+    Of a multi-frame image `frames` says where each frame lies, by the names of the three columns before it, which are
+    those of its first frame. `None` of any other.
     """
 
     __tablename__ = "instance"

@@ -101,7 +101,6 @@ def add_instance(
     _note_patient_id(study, header.patient.patient_id)
     series = _series(session, study, header)
     geometry = header.geometry
-    is_single = len(headers) == 1
     if _has_sop_uid(session, study, header.sop_uid):
         warning = f"{warning} {SAME_SOP_UID}" if warning else SAME_SOP_UID
     session.add(
@@ -114,11 +113,9 @@ def add_instance(
             instance_number=header.instance_number,
             rows=geometry.rows,
             columns=geometry.columns,
-            spacing_mm=_list(geometry.spacing_mm) if is_single else None,
-            position_mm=_list(geometry.position_mm) if is_single else None,
-            orientation=_list(geometry.orientation) if is_single else None,
+            **_place(header.geometry),
             grey_range=None if header.grey_range is None else [header.grey_range.black, header.grey_range.white],
-            frames=None if is_single else [_frame(each.geometry) for each in headers],
+            frames=[_place(each.geometry) for each in headers] if len(headers) > 1 else None,
             warning=warning,
         )
     )
@@ -150,7 +147,8 @@ def _has_sop_uid(session: Session, study: Study, sop_uid: str) -> bool:
     return session.scalar(wanted) is not None
 
 
-def _frame(geometry: PixelGeometry) -> dict[str, list[float] | None]:
+def _place(geometry: PixelGeometry) -> dict[str, list[float] | None]:
+    """Where a slice lies, by the names of `Instance`'s columns."""
     return {
         "spacing_mm": _list(geometry.spacing_mm),
         "position_mm": _list(geometry.position_mm),
