@@ -146,7 +146,10 @@ class ScanFile(Claimable, Base):
 
 
 class Study(Claimable, Base):
-    """One study; `public_id` is what people and scripts call it, made from the UID by a hash."""
+    """One study; `public_id` is what people and scripts call it, made from the UID by a hash.
+
+    `slices_done` of `slices_total` are analysed while somebody holds a long study; otherwise they mean nothing.
+    """
 
     __tablename__ = "study"
 
@@ -167,6 +170,8 @@ class Study(Claimable, Base):
     failure: Mapped[str | None]
     received_at: Mapped[datetime]
     reported_at: Mapped[datetime | None]
+    slices_done: Mapped[int | None]
+    slices_total: Mapped[int | None]
 
     files: Mapped[list[ScanFile]] = relationship(back_populates="study", order_by=ScanFile.id)
     instances: Mapped[list["Instance"]] = relationship(back_populates="study", order_by="Instance.id")
