@@ -103,7 +103,7 @@ class TestStatus:
         database.fail(failed)
         found = answer(database.home, "status")
         assert list(found) == [
-            "files", "studies", "waiting", "queues", "oldest_waiting", "disk", "model", "health",
+            "files", "studies", "waiting", "analysing", "queues", "oldest_waiting", "disk", "model", "health",
         ]  # fmt: skip
         assert found["files"] == {
             "claimed": 1, "read": 5, "left_out": 0, "duplicate": 0, "rejecting": 0, "rejected": 1,
@@ -142,6 +142,17 @@ class TestStatus:
         assert "broker" in broker
         assert "Intake has stopped" in disk
         assert str(tmp_path / "none") in model
+
+    def test_how_far_a_long_study_is(self, database: Database) -> None:
+        assert answer(database.home, "status")["analysing"] == []
+        long = database.receive("slice 1.dcm", study_uid="1.2.7")
+        with database.sessions.begin() as session:
+            study = database.study(session, long)
+            study.lease_token, study.lease_until = "held", datetime.now(UTC) + timedelta(minutes=5)
+            study.slices_done, study.slices_total = 412, 1000
+        found = answer(database.home, "status")["analysing"]
+        assert found == [{"study": long, "slices_done": 412, "slices_total": 1000}]
+        assert f"study {long}: 412 of 1,000 slices" in call(database.home, "status").stdout
 
     def test_people_get_words(self, database: Database) -> None:
         three_studies(database)

@@ -15,6 +15,7 @@ from worker.pipeline import Queue
 from worker.settings import Settings
 from worker.store import progress
 from worker.store.models import UNFINISHED_FILES, UNFINISHED_STUDIES, FileState, ScanFile, Study, StudyState
+from worker.store.progress import StudyProgress
 
 
 class HealthState(StrEnum):
@@ -74,6 +75,7 @@ class Status:
     """Field names are those of the JSON contract; every state and every queue is there, at 0 too.
 
     Attributes:
+        analysing: how far long studies are that somebody works on now.
         queues: messages by queue, `None` when the broker does not answer.
         oldest_waiting: `None` when nothing waits.
         disk: `None` when TRIAGE_HOME cannot be read.
@@ -83,6 +85,7 @@ class Status:
     files: dict[str, int]
     studies: dict[str, int]
     waiting: Waiting
+    analysing: tuple[StudyProgress, ...]
     queues: dict[str, int] | None
     oldest_waiting: OldestWaiting | None
     disk: Disk | None
@@ -101,6 +104,7 @@ def read_status(settings: Settings) -> Status:
     with open_database(settings) as session:
         files = {state.value: 0 for state in FileState} | progress.count_by_state(session, ScanFile)
         studies = {state.value: 0 for state in StudyState} | progress.count_by_state(session, Study)
+        analysing = tuple(progress.studies_in_progress(session, now))
         oldest = _oldest(session, now)
         reasons = stuck_stages(session, frozenset(Queue), now, lease)
     lengths = queue_lengths(settings)
@@ -114,6 +118,7 @@ def read_status(settings: Settings) -> Status:
         waiting=Waiting(
             sum(files[state] for state in UNFINISHED_FILES), sum(studies[state] for state in UNFINISHED_STUDIES)
         ),
+        analysing=analysing,
         queues=lengths,
         oldest_waiting=oldest,
         disk=_disk(settings),

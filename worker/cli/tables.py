@@ -15,6 +15,7 @@ from worker.cli.details import StudyDetails
 from worker.cli.status import HealthState, Status
 from worker.cli.worklist import WorklistRow
 from worker.predict import FileStatus, StudyLine, StudyStatus
+from worker.store.progress import StudyProgress
 
 LONGEST_TEXT = 200
 NOTHING = "–"
@@ -88,6 +89,7 @@ def print_status(status: Status) -> None:
         ("Health", Text(status.health.state.value, "green" if healthy else "bold red")),
         *(("", Text(reason)) for reason in status.health.reasons),
         ("Waiting", Text(waiting)),
+        *([("Analysing", Text(_progress(status.analysing)))] if status.analysing else []),
         ("Files", Text(_counts(status.files))),
         ("Studies", Text(_counts(status.studies))),
         ("Queues", Text(lengths)),
@@ -178,6 +180,10 @@ def _counts(counts: dict[str, int]) -> str:
 
 def _accuracy(accuracy: float) -> str:
     return f"accuracy {percent(accuracy)} on Val"
+
+
+def _progress(studies: Sequence[StudyProgress]) -> str:
+    return "\n".join(f"study {row.study}: {row.slices_done:,} of {row.slices_total:,} slices" for row in studies)
 
 
 def _gib(size: int) -> str:

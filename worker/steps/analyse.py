@@ -9,6 +9,7 @@ from worker.pipeline import ANALYSE
 from worker.services import Services
 from worker.steps.headers import headers_of
 from worker.steps.pixels import stored_slices
+from worker.steps.progress import followed
 from worker.store import queries
 from worker.store.claims import Claim, move
 from worker.store.models import Study, StudyState
@@ -25,7 +26,9 @@ def analyse_studies(services: Services, claim: Claim) -> None:
         studies = {study.study_uid: study for study in queries.whole_studies(session, claim.ids)}
     headers = {study_uid: headers_of(study) for study_uid, study in studies.items()}
     slices = chain.from_iterable(stored_slices(services, study_headers) for study_headers in headers.values())
+    lengths = {study_uid: len(study_headers) for study_uid, study_headers in headers.items()}
     findings = predict_slices(services.predictor, slices, services.settings.batch_size)
+    findings = followed(services, claim, studies, lengths, findings)
     for study_uid, group in groupby(findings, key=lambda finding: finding.header.study_uid):
         _commit(services, claim, studies[study_uid], list(group))
 
@@ -48,6 +51,8 @@ def _commit(services: Services, claim: Claim, study: Study, findings: list[Slice
             state=StudyState.ANALYSED,
             priority=analysis.priority,
             incomplete=incomplete,
+            slices_done=None,
+            slices_total=None,
             not_before=now,
             rank=min(study.rank, queries.PRIORITY_RANK[analysis.priority]),
         )

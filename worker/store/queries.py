@@ -126,6 +126,7 @@ def add_instance(
     # whoever analyses the study right now loses its claim, and its result with it
     study.state, study.lease_token, study.lease_until = StudyState.COLLECTING, None, None
     study.attempts = study.crashes = 0
+    study.slices_done = study.slices_total = None
     study.failure = None
     study.rank = min(study.rank, file.rank)
     study.not_before = ready_at(StudyKind(study.kind), study.waiting_since, now, quiet, quiet_max)
