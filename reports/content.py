@@ -97,6 +97,29 @@ class FindingRow:
 
 
 @dataclass(frozen=True)
+class SeriesRow:
+    """One series of a study, or a part of it that is a stack of its own, and what became of it.
+
+    Attributes:
+        name: as the scanner calls it.
+        weighting: for example `T1 with contrast`; `None` where nothing of the series could be read.
+        plane: likewise, for example `axial`.
+        slices: how many.
+        spacing_mm: the usual distance from one to the next along their normal; `None` where it is not known.
+        outcome: `read`, `left out` or `rejected`.
+        remark: a sentence: why it was not read, or what is irregular about it.
+    """
+
+    name: str
+    weighting: str | None
+    plane: str | None
+    slices: int
+    spacing_mm: float | None
+    outcome: str
+    remark: str | None = None
+
+
+@dataclass(frozen=True)
 class InputFile:
     """One input file and what became of it; `outcome` is `read`, `left out` or `rejected`."""
 
@@ -135,6 +158,7 @@ class ReportContent:
     study_date: str | None
     key_images: tuple[KeyImage, ...]
     findings: tuple[FindingRow, ...]
+    series: tuple[SeriesRow, ...]
     files: tuple[InputFile, ...]
     model: ModelFacts
     received_at: datetime

@@ -2,16 +2,46 @@
 
 from typing import Final
 
-from reports.content import InputFile, ModelFacts, ReportContent
+from reports.content import InputFile, ModelFacts, ReportContent, SeriesRow
 from reports.frontmatter import facts
 from reports.layout import Block, Section, Style, beside, paragraph, spacer, stack
 from reports.table import Cell, Column, table
 from reports.theme import GREY, INK, SMALL
 from reports.wording import percent, utc
 
-__all__ = ["files_section", "model_quality", "provenance"]
+__all__ = ["files_section", "model_quality", "provenance", "series_section"]
 
 MAX_FILES: Final = 24
+MAX_SERIES: Final = 32
+
+
+def series_section(series: tuple[SeriesRow, ...], width: float) -> Section:
+    """Return what became of each series; beyond `MAX_SERIES` they are counted."""
+    shown = series[:MAX_SERIES]
+    columns = [
+        Column("Outcome", 0.9, Style(8)),
+        Column("Series", 4.2, Style(8)),
+        Column("Shows", 1.5, Style(8)),
+        Column("Plane", 1.1, Style(8)),
+        Column("Slices", 0.7, Style(8)),
+        Column("Apart", 0.9, Style(8)),
+    ]
+    rows: list[list[Cell]] = [
+        [
+            row.outcome,
+            (row.name, row.remark),
+            row.weighting or "",
+            row.plane or "",
+            str(row.slices),
+            "" if row.spacing_mm is None else f"{row.spacing_mm:.1f} mm",
+        ]
+        for row in shown
+    ]
+    header, blocks = table(columns, rows, width)
+    if len(series) > len(shown):
+        more = f"{len(series) - len(shown)} more series are not listed."
+        blocks.append(stack([spacer(4), paragraph(more, width, Style(8, GREY), max_lines=1)]))
+    return Section("Series", spacer(0), header, tuple(blocks))
 
 
 def files_section(files: tuple[InputFile, ...], width: float) -> Section:

@@ -11,7 +11,7 @@ from reports.content import KeyImage, ReportContent
 from reports.evidence import findings_section, key_image, probability_bars, reasons
 from reports.frontmatter import TITLE, footer, masthead, running_header, subject, verdict
 from reports.layout import Block, Flow, Section, Style, beside, bullets, heading, paragraph, spacer, stack
-from reports.origins import files_section, model_quality, provenance
+from reports.origins import files_section, model_quality, provenance, series_section
 from reports.theme import GREY, MARGIN, PageSize
 
 __all__ = ["PageSize", "render_pdf"]
@@ -73,6 +73,8 @@ def _compose(flow: Flow, content: ReportContent) -> None:
         flow.section(_more_images(content.key_images[1:], width), row_gap=10)
     if content.notes and not notes_shown:
         flow.section(Section("Notes", _notes(content, width, Style())))
+    if content.series:
+        flow.section(series_section(content.series, width))
     flow.section(files_section(content.files, width))
     flow.section(Section("How good the model is", model_quality(content.model, width)))
     flow.section(Section("Provenance", provenance(content, width)))

@@ -13,6 +13,7 @@ from reports.content import Priority
 from trainer.runtime.records import NO_TUMOR_INDEX, GreyImage, SlicePrediction, TumorClass, most_likely
 
 __all__ = [
+    "Acquisition",
     "Analysis",
     "GreyRange",
     "InstanceHeader",
@@ -22,8 +23,13 @@ __all__ = [
     "ReadInstance",
     "ReviewReason",
     "SliceFinding",
+    "SliceKey",
     "StudyKind",
 ]
+
+
+SliceKey = tuple[str, int]
+"""What tells a slice from every other: sha256 of its file, number of its frame."""
 
 
 class StudyKind(StrEnum):
@@ -85,6 +91,33 @@ class GreyRange:
 
 
 @dataclass(frozen=True)
+class Acquisition:
+    """How a slice was acquired, as far as the header says (PS3.3 C.8.3.1, C.8.13).
+
+    Attributes:
+        echo_time_ms: EchoTime or EffectiveEchoTime.
+        repetition_time_ms: RepetitionTime.
+        inversion_time_ms: InversionTime, `None` without an inversion pulse.
+        is_gradient_echo: whether ScanningSequence or EchoPulseSequence says so.
+        is_echo_planar: whether ScanningSequence or EchoPlanarPulseSequence says so.
+        has_contrast_agent: whether a contrast agent is named.
+        image_type: ImageType from its third value on, or FrameType, in upper case.
+        time_point: TemporalPositionIdentifier or TemporalPositionIndex.
+        number: AcquisitionNumber or FrameAcquisitionNumber.
+    """
+
+    echo_time_ms: float | None = None
+    repetition_time_ms: float | None = None
+    inversion_time_ms: float | None = None
+    is_gradient_echo: bool = False
+    is_echo_planar: bool = False
+    has_contrast_agent: bool = False
+    image_type: tuple[str, ...] = ()
+    time_point: int | None = None
+    number: int | None = None
+
+
+@dataclass(frozen=True)
 class InstanceHeader:
     """Everything about one slice apart from its pixels. A plain image gets `2.25.` UIDs of its sha256.
 
@@ -105,10 +138,11 @@ class InstanceHeader:
     instance_number: int | None = None
     grey_range: GreyRange | None = None
     frame: int = 1
+    acquisition: Acquisition = field(default_factory=Acquisition)
     patient: PatientText = field(default_factory=PatientText)
 
     @property
-    def slice_key(self) -> tuple[str, int]:
+    def slice_key(self) -> SliceKey:
         """What tells this slice from every other."""
         return self.sha256, self.frame
 

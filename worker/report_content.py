@@ -1,5 +1,6 @@
 """From a stored, analysed study to what its report says."""
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -17,15 +18,18 @@ from reports.content import (
     Patient,
     Priority,
     ReportContent,
+    SeriesRow,
 )
 from trainer.runtime.bundle import ModelBundle
 from trainer.runtime.records import CLASSES, NO_TUMOR_INDEX, Box, GreyImage, TumorClass
 from worker.aspect import Aspect
-from worker.domain import InstanceHeader, StudyKind
+from worker.domain import InstanceHeader, SliceKey, StudyKind
 from worker.orientation import edge_letters
+from worker.selection import Choice
 from worker.store.models import FileState, Prediction, Result, ScanFile, Study
 from worker.studies import missing_instance_numbers
 from worker.tracks import LesionTrack, lesion_tracks
+from worker.volumes import Volume
 
 KEY_IMAGES = 4
 """Pictures on a report at most."""
@@ -34,16 +38,27 @@ JPEG_QUALITY = 92
 
 def report_content(
     study: Study,
-    headers: list[InstanceHeader],
+    choices: Sequence[Choice],
     bundle: ModelBundle,
     pixels: Callable[[InstanceHeader], GreyImage],
     now: datetime,
+    rejected: Sequence[ScanFile] = (),
 ) -> ReportContent:
-    """Everything one study's PDF says, for its current revision; `pixels` decodes an instance when it is shown."""
+    """Everything one study's PDF says, for its current revision.
+
+    Args:
+        study: with everything that hangs on it.
+        choices: what was to be read of it.
+        bundle: of the model.
+        pixels: decodes an instance when it is shown.
+        now: when the report is made.
+        rejected: files that name the study and were refused.
+    """
     result = next(row for row in study.results if row.revision == study.revision)
     answers = _answers(study)
-    tracks = lesion_tracks([(header, _boxes(answers[header.slice_key])) for header in headers])
-    shown = _key_slices(headers, answers, tracks)
+    read = [choice.volume for choice in choices if _is_answered(choice.volume, answers)]
+    tracks = lesion_tracks(read, {key: _boxes(answer) for key, answer in answers.items()})
+    shown = _key_slices(read, answers, tracks)
     return ReportContent(
         study=study.public_id,
         revision=study.revision,
@@ -51,15 +66,19 @@ def report_content(
         label=result.label,
         probabilities=tuple((name.value, value) for name, value in zip(CLASSES, result.probabilities, strict=True)),
         review_reasons=tuple(result.review_reasons),
-        notes=_notes(study, headers),
+        notes=_notes(study, choices),
         patient=Patient(
             study.patient_name, study.patient_id, study.patient_birth_date, study.patient_sex, study.patient_age
         ),
         study_description=study.study_description,
         study_date=study.study_date,
-        key_images=tuple(_key_image(header, headers, _marked(header, tracks), pixels(header)) for header in shown),
-        findings=tuple(_finding(number, track, headers) for number, track in enumerate(tracks, start=1)),
-        files=tuple(_input_file(file) for file in study.files),
+        key_images=tuple(
+            _key_image(volume, number, _marked(volume.headers[number - 1], tracks), pixels(volume.headers[number - 1]))
+            for volume, number in shown
+        ),
+        findings=tuple(_finding(number, track) for number, track in enumerate(tracks, start=1)),
+        series=() if study.kind == StudyKind.IMAGE else _series_rows(choices, answers, rejected),
+        files=tuple(_input_file(file) for file in (*study.files, *rejected)),
         model=_model_facts(bundle, result),
         received_at=study.received_at,
         reported_at=now,
@@ -67,7 +86,7 @@ def report_content(
     )
 
 
-def _answers(study: Study) -> dict[tuple[str, int], Prediction]:
+def _answers(study: Study) -> dict[SliceKey, Prediction]:
     """The predictions of the current revision, by slice."""
     return {
         (instance.sha256, prediction.frame): prediction
@@ -81,18 +100,26 @@ def _boxes(prediction: Prediction) -> list[Box]:
     return [Box(TumorClass(box.label), box.score, (box.x1, box.y1, box.x2, box.y2)) for box in prediction.boxes]
 
 
+def _is_answered(volume: Volume, answers: Mapping[SliceKey, Prediction]) -> bool:
+    return volume.headers[0].slice_key in answers
+
+
 def _key_slices(
-    headers: list[InstanceHeader], answers: Mapping[tuple[str, int], Prediction], tracks: Sequence[LesionTrack]
-) -> list[InstanceHeader]:
+    volumes: Sequence[Volume], answers: Mapping[SliceKey, Prediction], tracks: Sequence[LesionTrack]
+) -> list[tuple[Volume, int]]:
     """First the slice with the most certain lesion, then in reading order those of other lesions and suspicious ones.
 
-    Where no lesion is boxed the most suspicious slice is the first.
+    Each with its volume, by its number there. Where no lesion is boxed the most suspicious slice is the first.
     """
     best = [track.best.header.slice_key for track in tracks]
     suspicious = sorted(answers, key=lambda key: answers[key].probabilities[NO_TUMOR_INDEX])
     first, *rest = list(dict.fromkeys([*best, *suspicious]))[:KEY_IMAGES]
-    by_key = {header.slice_key: header for header in headers}
-    return [by_key[first], *(header for header in headers if header.slice_key in rest)]
+    places = {
+        header.slice_key: (volume, number)
+        for volume in volumes
+        for number, header in enumerate(volume.headers, start=1)
+    }
+    return [places[first], *(place for key, place in places.items() if key in rest)]
 
 
 def _marked(header: InstanceHeader, tracks: Sequence[LesionTrack]) -> list[MarkedBox]:
@@ -105,50 +132,77 @@ def _marked(header: InstanceHeader, tracks: Sequence[LesionTrack]) -> list[Marke
     ]
 
 
-def _caption(headers: list[InstanceHeader], header: InstanceHeader) -> str:
-    series = [other.slice_key for other in headers if other.series_uid == header.series_uid]
-    return _place(header, (series.index(header.slice_key) + 1,), len(series))
-
-
-def _place(header: InstanceHeader, numbers: Sequence[int], slices: int) -> str:
-    """Which of the slices of a series, from 1."""
-    if header.kind is StudyKind.IMAGE:
+def _place(volume: Volume, numbers: Sequence[int]) -> str:
+    """Which of the slices of a volume, from 1."""
+    if volume.headers[0].kind is StudyKind.IMAGE:
         return "Image"
-    name = header.series_description or f"Series {header.series_number or ''}".strip()
     first, last = min(numbers), max(numbers)
-    return f"{name}, {f'slice {first}' if first == last else f'slices {first}–{last}'} of {slices}"
+    slices = f"slice {first}" if first == last else f"slices {first}–{last}"
+    return f"{volume.name}, {slices} of {len(volume.headers)}"
 
 
-def _key_image(
-    header: InstanceHeader, headers: list[InstanceHeader], boxes: list[MarkedBox], pixels: GreyImage
-) -> KeyImage:
+def _key_image(volume: Volume, number: int, boxes: list[MarkedBox], pixels: GreyImage) -> KeyImage:
+    header = volume.headers[number - 1]
     jpeg, aspect = BytesIO(), Aspect.of(header.geometry)
     picture = Image.fromarray(aspect.corrected(pixels))
     picture.save(jpeg, "JPEG", quality=JPEG_QUALITY)
     shown = tuple(replace(box, xyxy=aspect.to_corrected(box.xyxy)) for box in boxes)
     orientation = header.geometry.orientation
     edges = edge_letters(orientation) if orientation is not None else None
-    return KeyImage(jpeg.getvalue(), picture.width, picture.height, _caption(headers, header), shown, edges)
+    return KeyImage(jpeg.getvalue(), picture.width, picture.height, _place(volume, (number,)), shown, edges)
 
 
-def _finding(number: int, track: LesionTrack, headers: list[InstanceHeader]) -> FindingRow:
+def _finding(number: int, track: LesionTrack) -> FindingRow:
     best = track.best
     x1, y1, x2, y2 = best.box.xyxy
-    slices = sum(header.series_uid == best.header.series_uid for header in headers)
     return FindingRow(
         number=number,
         label=track.label,
         score=best.box.score,
-        location=_place(best.header, [finding.number for finding in track.findings], slices),
+        location=_place(best.volume, [finding.number for finding in track.findings]),
         size_px=(x2 - x1, y2 - y1),
         diameter_mm=track.diameter_mm,
         extent_mm=track.extent_mm,
     )
 
 
-def _notes(study: Study, headers: list[InstanceHeader]) -> tuple[str, ...]:
+def _series_rows(
+    choices: Sequence[Choice], answers: Mapping[SliceKey, Prediction], rejected: Sequence[ScanFile]
+) -> tuple[SeriesRow, ...]:
+    """What became of every series: first those that could be read, then those that were refused, by reason."""
+    refused = Counter((file.series_name or "Series without a name", file.message or "") for file in rejected)
+    return (
+        *(_series_row(choice, answers) for choice in choices),
+        *(SeriesRow(name, None, None, count, None, "rejected", why) for (name, why), count in sorted(refused.items())),
+    )
+
+
+def _series_row(choice: Choice, answers: Mapping[SliceKey, Prediction]) -> SeriesRow:
+    volume, is_read = choice.volume, _is_answered(choice.volume, answers)
+    return SeriesRow(
+        name=volume.name,
+        weighting=volume.weighting.value,
+        plane=volume.plane.value,
+        slices=len(volume.headers),
+        spacing_mm=volume.spacing_mm,
+        outcome="read" if is_read else "left out",
+        remark=_irregularities(volume) if is_read else choice.why_not,
+    )
+
+
+def _irregularities(volume: Volume) -> str | None:
+    found = []
+    if volume.gaps:
+        found.append("Slices are missing between others in one place." if volume.gaps == 1 else
+                     f"Slices are missing between others in {volume.gaps} places.")  # fmt: skip
+    if volume.doubled:
+        found.append(f"Slices that lie where another does: {volume.doubled}.")
+    return " ".join(found) or None
+
+
+def _notes(study: Study, choices: Sequence[Choice]) -> tuple[str, ...]:
     notes = []
-    missing = missing_instance_numbers(headers)
+    missing = missing_instance_numbers([header for choice in choices for header in choice.volume.headers])
     if missing:
         listed = ", ".join(str(number) for number in missing[:10]) + (" …" if len(missing) > 10 else "")
         notes.append(f"Incomplete: instance numbers {listed} were not received.")

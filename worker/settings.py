@@ -65,6 +65,7 @@ class Settings(BaseSettings):
     sweep_seconds: float = Field(2.0, gt=0, description="How often due work without a message is looked for.")
     quiet_seconds: float = Field(20.0, ge=0, description="A DICOM study is complete when nothing came this long.")
     quiet_max_seconds: float = Field(600.0, ge=0, description="A study is read after this long, complete or not.")
+    max_series: int = Field(8, ge=1, description="Series of a study that are read at most, the most telling first.")
 
     claim_size: int = Field(16, ge=1, le=1000, description="Rows one task takes at a time.")
     lease_seconds: float = Field(30.0, gt=0, description="A claimed row is free again after this long without renewal.")

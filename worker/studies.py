@@ -1,11 +1,9 @@
-"""What belongs together: study identity, reading order, and when a study is complete."""
+"""What belongs together: study identity, one window a series, and when a study is complete."""
 
 import hashlib
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from statistics import median
-
-import numpy as np
 
 from worker.domain import GreyRange, InstanceHeader, StudyKind
 
@@ -22,34 +20,6 @@ def ready_at(
     if kind is StudyKind.IMAGE:
         return last_arrival
     return min(last_arrival + quiet, max(first_arrival + quiet_max, last_arrival))
-
-
-def reading_order(headers: Iterable[InstanceHeader]) -> list[InstanceHeader]:
-    """Series by number, slices along the normal of the image plane (PS3.3 C.7.6.2.1.1), else by InstanceNumber."""
-    return sorted(headers, key=_reading_key)
-
-
-def _reading_key(header: InstanceHeader) -> tuple[bool, int, str, bool, float, bool, int, str, int]:
-    depth = _depth_mm(header)
-    return (
-        header.series_number is None,
-        header.series_number or 0,
-        header.series_uid,
-        depth is None,
-        depth or 0.0,
-        header.instance_number is None,
-        header.instance_number or 0,
-        header.sop_uid,
-        header.frame,
-    )
-
-
-def _depth_mm(header: InstanceHeader) -> float | None:
-    position, orientation = header.geometry.position_mm, header.geometry.orientation
-    if position is None or orientation is None:
-        return None
-    normal = np.cross(orientation[:3], orientation[3:])
-    return float(np.dot(normal, position))
 
 
 def series_ranges(headers: Iterable[InstanceHeader]) -> dict[str, GreyRange]:

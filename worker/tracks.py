@@ -1,20 +1,20 @@
-"""Lesions followed across the slices of a series: boxes on neighbouring slices that are one lesion become one track.
+"""Lesions followed across the slices of a volume: boxes on neighbouring slices that are one lesion become one track.
 
 Boxes are compared in the plane of their stack, in millimetres of the patient (PS3.3 C.7.6.2.1.1), so that slices may be
 shifted against each other. A slice without a position has no neighbours, and its boxes are tracks of their own.
 """
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise, product
-from statistics import median
+from itertools import product
 
 import numpy as np
 import numpy.typing as npt
 
 from trainer.runtime.records import Box, TumorClass, Xyxy
-from worker.domain import InstanceHeader
+from worker.domain import InstanceHeader, SliceKey
+from worker.volumes import SAME_PLACE_MM, Volume
 
 SMALLEST_OVERLAP = 0.3
 """IoU from which boxes on neighbouring slices are one lesion."""
@@ -24,9 +24,10 @@ SLICES_MISSED = 1
 """A lesion may go unseen on so many slices in between."""
 NEIGHBOURS_WITHIN_MM = 12.0
 """Slices farther apart are no neighbours: a lesion may begin and end between them."""
-SAME_PLACE_MM = 0.05
-"""Slices closer than this lie at one place: echoes, time points, copies."""
-_PARALLEL = 1e-3
+SUPPORT_MM = 4.0
+"""A lesion is seen over so much along the normal: on one thick slice, or on several thin ones. Of thin slices a box on
+one alone is none."""
+ROUNDING_MM = 0.05
 _NEARLY = 1e-6
 
 _Vector = npt.NDArray[np.float64]
@@ -37,14 +38,19 @@ class Finding:
     """A box on a slice.
 
     Attributes:
-        header: of the slice.
-        number: of the slice in its series in reading order, from 1.
+        volume: that the slice is of.
+        number: of the slice in its volume in reading order, from 1.
         box: in pixels of the instance.
     """
 
-    header: InstanceHeader
+    volume: Volume
     number: int
     box: Box
+
+    @property
+    def header(self) -> InstanceHeader:
+        """Of the slice."""
+        return self.volume.headers[self.number - 1]
 
 
 @dataclass(frozen=True)
@@ -94,62 +100,57 @@ class _Placed:
     findings: tuple[tuple[Finding, Xyxy], ...]
 
 
-def lesion_tracks(slices: Sequence[tuple[InstanceHeader, Sequence[Box]]]) -> list[LesionTrack]:
-    """Follow the boxes of a study, its slices in reading order; the tracks in order of their best score."""
-    tracks = []
-    for series in _series(slices):
-        numbered = [
-            (header, [Finding(header, number, box) for box in boxes])
-            for number, (header, boxes) in enumerate(series, start=1)
-        ]
-        stacks: list[list[_Placed]] = []
-        planes: list[tuple[_Vector, _Vector]] = []
-        for header, findings in numbered:
-            plane = _plane_of(header)
-            if plane is None:
-                tracks += [LesionTrack((finding,), None) for finding in findings]
-                continue
-            place = next((at for at, known in enumerate(planes) if _is_parallel(known, plane)), len(planes))
-            if place == len(planes):
-                planes.append(plane)
-                stacks.append([])
-            stacks[place].append(_placed(header, findings, planes[place]))
-        for stack in stacks:
-            tracks += _tracks_of_stack(stack)
+@dataclass(frozen=True)
+class _Seen:
+    """A box of a track: the number of its place along the normal, its depth there and its box in the plane, mm."""
+
+    level: int
+    depth: float
+    finding: Finding
+    box: Xyxy
+
+
+def lesion_tracks(volumes: Iterable[Volume], boxes: Mapping[SliceKey, Sequence[Box]]) -> list[LesionTrack]:
+    """Follow the boxes of a study through each of its volumes; the tracks in order of their best score.
+
+    Args:
+        volumes: as `worker.volumes.volumes_of` parts the study.
+        boxes: of each slice, pixels of the instance; a slice that is not named was not looked at.
+    """
+    tracks = [track for volume in volumes for track in _tracks_of_volume(volume, boxes)]
     return sorted(tracks, key=lambda track: -track.best.box.score)
 
 
-def _series(
-    slices: Sequence[tuple[InstanceHeader, Sequence[Box]]],
-) -> Iterable[list[tuple[InstanceHeader, Sequence[Box]]]]:
-    found: dict[str, list[tuple[InstanceHeader, Sequence[Box]]]] = {}
-    for header, boxes in slices:
-        found.setdefault(header.series_uid, []).append((header, boxes))
-    return found.values()
+def _tracks_of_volume(volume: Volume, boxes: Mapping[SliceKey, Sequence[Box]]) -> list[LesionTrack]:
+    found = [
+        [Finding(volume, number, box) for box in boxes.get(header.slice_key, ())]
+        for number, header in enumerate(volume.headers, start=1)
+    ]
+    plane = _plane_of(volume)
+    if plane is None or volume.depths_mm is None:
+        return [LesionTrack((finding,), None) for findings in found for finding in findings]
+    stack = [_placed(depth, findings, plane) for depth, findings in zip(volume.depths_mm, found, strict=True)]
+    tracks = _tracks_of_stack(stack, volume.spacing_mm)
+    largest = (volume.spacing_mm or 0.0) * len(volume.levels_mm)
+    return [track for track in tracks if (track.extent_mm or 0.0) >= min(SUPPORT_MM, largest) - ROUNDING_MM]
 
 
-def _plane_of(header: InstanceHeader) -> tuple[_Vector, _Vector] | None:
-    """Direction of a row and of a column, `None` where the header does not say where the slice lies, and how large."""
-    geometry = header.geometry
-    if geometry.orientation is None or geometry.position_mm is None or geometry.spacing_mm is None:
+def _plane_of(volume: Volume) -> tuple[_Vector, _Vector] | None:
+    """Direction of a row and of a column; `None` where a slice does not say how large its pixels are."""
+    geometries = [header.geometry for header in volume.headers]
+    if geometries[0].orientation is None or any(geometry.spacing_mm is None for geometry in geometries):
         return None
-    return np.array(geometry.orientation[:3]), np.array(geometry.orientation[3:])
+    orientation = np.array(geometries[0].orientation)
+    return orientation[:3], orientation[3:]
 
 
-def _is_parallel(one: tuple[_Vector, _Vector], other: tuple[_Vector, _Vector]) -> bool:
-    return all(float(a @ b) > 1 - _PARALLEL for a, b in zip(one, other, strict=True))
-
-
-def _placed(header: InstanceHeader, findings: Sequence[Finding], plane: tuple[_Vector, _Vector]) -> _Placed:
+def _placed(depth: float, findings: Sequence[Finding], plane: tuple[_Vector, _Vector]) -> _Placed:
     row, column = plane
-    position, (between_rows, between_columns) = (
-        np.array(header.geometry.position_mm),
-        header.geometry.spacing_mm or (1, 1),
-    )
-    left, top = float(position @ row), float(position @ column)
 
-    def in_plane(xyxy: Xyxy) -> Xyxy:
-        x1, y1, x2, y2 = xyxy
+    def in_plane(finding: Finding) -> Xyxy:
+        geometry, (x1, y1, x2, y2) = finding.header.geometry, finding.box.xyxy
+        position, (between_rows, between_columns) = np.array(geometry.position_mm), geometry.spacing_mm or (1, 1)
+        left, top = float(position @ row), float(position @ column)
         return (
             left + x1 * between_columns,
             top + y1 * between_rows,
@@ -157,35 +158,21 @@ def _placed(header: InstanceHeader, findings: Sequence[Finding], plane: tuple[_V
             top + y2 * between_rows,
         )
 
-    return _Placed(
-        float(position @ np.cross(row, column)), tuple((finding, in_plane(finding.box.xyxy)) for finding in findings)
-    )
+    return _Placed(depth, tuple((finding, in_plane(finding)) for finding in findings))
 
 
-def _levels(stack: Sequence[_Placed]) -> list[_Placed]:
-    """Slices by depth; those that lie at one place count as one."""
-    levels: list[_Placed] = []
-    for placed in sorted(stack, key=lambda placed: placed.depth):
-        if levels and placed.depth - levels[-1].depth < SAME_PLACE_MM:
-            levels[-1] = _Placed(levels[-1].depth, levels[-1].findings + placed.findings)
-        else:
-            levels.append(placed)
-    return levels
-
-
-def _tracks_of_stack(stack: Sequence[_Placed]) -> list[LesionTrack]:
-    levels = _levels(stack)
-    distance = median([after.depth - before.depth for before, after in pairwise(levels)]) if len(levels) > 1 else None
-    open_tracks: list[list[tuple[int, Finding, Xyxy]]] = []
-    for place, level in enumerate(levels):
+def _tracks_of_stack(stack: Sequence[_Placed], distance: float | None) -> list[LesionTrack]:
+    """Slice after slice by depth; a track takes one box of each, also of several that lie at one place."""
+    open_tracks: list[list[_Seen]] = []
+    level, last = -1, -math.inf
+    for slice_ in stack:
+        level, last = (level, last) if slice_.depth - last < SAME_PLACE_MM else (level + 1, slice_.depth)
         pairs = sorted(
-            (
-                (-overlap, -known[-1][1].box.score, track, row)
-                for (track, known), (row, (_, box)) in product(enumerate(open_tracks), enumerate(level.findings))
-                if place - known[-1][0] <= SLICES_MISSED + 1
-                and level.depth - levels[known[-1][0]].depth <= NEIGHBOURS_WITHIN_MM
-                and (overlap := _likeness(known[-1][2], box)) > 0
-            ),
+            (-overlap, -known[-1].finding.box.score, track, row)
+            for (track, known), (row, (_, box)) in product(enumerate(open_tracks), enumerate(slice_.findings))
+            if level - known[-1].level <= SLICES_MISSED + 1
+            and slice_.depth - known[-1].depth <= NEIGHBOURS_WITHIN_MM
+            and (overlap := _likeness(known[-1].box, box)) > 0
         )
         taken: set[int] = set()
         grown: set[int] = set()
@@ -193,15 +180,14 @@ def _tracks_of_stack(stack: Sequence[_Placed]) -> list[LesionTrack]:
             if track not in grown and row not in taken:
                 grown.add(track)
                 taken.add(row)
-                finding, box = level.findings[row]
-                open_tracks[track].append((place, finding, box))
+                open_tracks[track].append(_Seen(level, slice_.depth, *slice_.findings[row]))
         open_tracks += [
-            [(place, finding, box)] for row, (finding, box) in enumerate(level.findings) if row not in taken
+            [_Seen(level, slice_.depth, *found)] for row, found in enumerate(slice_.findings) if row not in taken
         ]
     return [
         LesionTrack(
-            tuple(sorted((finding for _, finding, _ in known), key=lambda finding: finding.number)),
-            None if distance is None else levels[known[-1][0]].depth - levels[known[0][0]].depth + distance,
+            tuple(seen.finding for seen in known),
+            None if distance is None else known[-1].depth - known[0].depth + distance,
         )
         for known in open_tracks
     ]

@@ -21,6 +21,7 @@ from reports.content import (
     Patient,
     Priority,
     ReportContent,
+    SeriesRow,
     WorklistEntry,
 )
 
@@ -60,6 +61,7 @@ def report(**changes: Any) -> ReportContent:
         study_date="20261122",
         key_images=(key_image(GLIOMA),),
         findings=(FindingRow(1, "Glioma", 0.973, "slice 12", (40.0, 50.0), 24.5),),
+        series=(SeriesRow("T1 axial", "T1", "axial", 26, 5.0, "read"),),
         files=(input_file("IM-0012.dcm"),),
         model=ModelFacts("2026.11-a", "OpenVINO int8", "ab" * 32, 0.977, (0.96, 0.987), 0.858, 512),
         received_at=NOW - timedelta(seconds=34),

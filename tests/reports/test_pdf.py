@@ -79,6 +79,7 @@ def test_absent_facts_are_left_out() -> None:
         study_date=None,
         key_images=(),
         findings=(),
+        series=(),
         files=(),
         model=ModelFacts("v1", "torch", "cd" * 32),
     )

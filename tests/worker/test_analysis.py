@@ -9,7 +9,7 @@ import pytest
 from tests.worker.filing import header
 from trainer.runtime.decision import Calibration
 from trainer.runtime.records import Box, GreyImage, SlicePrediction, TumorClass
-from worker.analysis import EVIDENCE_SLICES, combine, conclude, predict_slices, review_reasons
+from worker.analysis import conclude, predict_slices
 from worker.domain import PixelGeometry, Priority, ReviewReason, SliceFinding
 
 CALIBRATION = Calibration(urgent_threshold=0.5, low_margin=0.2, disagreement=0.7)
@@ -80,67 +80,6 @@ class TestPredicting:
 
     def test_no_slices_no_predictions(self) -> None:
         assert list(predict_slices(Recorder(), [], 4)) == []
-
-
-class TestCombining:
-    def test_one_image_speaks_for_itself(self) -> None:
-        assert combine([finding(GLIOMA)]) == pytest.approx(GLIOMA)
-
-    def test_a_lesion_on_neighbouring_slices_is_found_among_many(self) -> None:
-        slices = [finding(HEALTHY)] * 100 + [finding(GLIOMA)] * EVIDENCE_SLICES + [finding(HEALTHY)] * 100
-        assert combine(slices) == pytest.approx(GLIOMA)
-
-    def test_two_hundred_healthy_slices_are_not_two_hundred_chances_of_a_false_alarm(self) -> None:
-        probabilities = combine([finding(HEALTHY)] * 200 + [finding(GLIOMA)])
-        assert 1 - probabilities[2] < CALIBRATION.urgent_threshold
-
-    def test_sums_to_one(self) -> None:
-        assert sum(combine([finding((0.3, 0.3, 0.3, 0.3)), finding(GLIOMA)])) == pytest.approx(1)
-
-
-class TestReasons:
-    def test_none_for_a_clear_answer(self) -> None:
-        assert review_reasons([finding(HEALTHY)], HEALTHY, CALIBRATION) == ()
-        assert review_reasons([finding(GLIOMA, BOX)], GLIOMA, CALIBRATION) == ()
-
-    def test_the_classifier_disagrees(self) -> None:
-        slices = [finding(HEALTHY, classifier=(0.0, 0.9, 0.1, 0.0))]
-        assert review_reasons(slices, HEALTHY, CALIBRATION) == (ReviewReason.CLASSIFIER_DISAGREES,)
-
-    def test_only_slices_that_speak_for_the_study_can_disagree(self) -> None:
-        loud = [finding(GLIOMA, BOX)] * EVIDENCE_SLICES
-        quiet = finding(HEALTHY, classifier=(0.0, 0.9, 0.1, 0.0))
-        assert review_reasons([*loud, quiet], GLIOMA, CALIBRATION) == ()
-
-    def test_the_margin_is_low(self) -> None:
-        assert review_reasons([finding(UNDECIDED)], UNDECIDED, CALIBRATION) == (ReviewReason.LOW_MARGIN,)
-
-    def test_a_tumour_without_a_box(self) -> None:
-        assert review_reasons([finding(GLIOMA)], GLIOMA, CALIBRATION) == (ReviewReason.TUMOR_WITHOUT_BOX,)
-
-    @pytest.mark.parametrize(("novel", "reasons"), [(2, (ReviewReason.UNLIKE_BRAIN_MR,)), (1, ())])
-    def test_most_slices_that_speak_are_unlike_a_brain_mr(self, novel: int, reasons: tuple[ReviewReason, ...]) -> None:
-        loud = finding(GLIOMA, BOX)
-        strange = SliceFinding(loud.header, replace(loud.prediction, novelty=0.6))
-        slices = [strange] * novel + [loud] * (EVIDENCE_SLICES - novel) + [finding(HEALTHY)]
-        assert review_reasons(slices, GLIOMA, replace(CALIBRATION, novelty_threshold=0.5)) == reasons
-        assert review_reasons(slices, GLIOMA, CALIBRATION) == ()
-
-    @pytest.mark.parametrize(
-        ("novelty", "log_odds", "is_unsure"),
-        [(0.45, 3.0, True), (0.45, 1.0, False), (0.41, 3.0, False), (0.4, 8.0, False)],
-        ids=["unsure", "sure enough", "nearly familiar", "familiar"],
-    )
-    def test_an_unfamiliar_scan_needs_a_surer_answer(self, novelty: float, log_odds: float, is_unsure: bool) -> None:
-        likely = finding((0.7, 0.0, 0.3, 0.0), BOX)
-        slices = [SliceFinding(likely.header, replace(likely.prediction, novelty=novelty))] * 2 + [likely]
-        calibration = replace(CALIBRATION, familiar_up_to=0.4, unfamiliar_from=0.5, unfamiliar_tumor_log_odds=log_odds)
-        reasons = review_reasons(slices, likely.prediction.probabilities, calibration)
-        assert (ReviewReason.UNSURE_OF_UNFAMILIAR in reasons) is is_unsure
-
-    def test_the_slices_name_different_patients(self) -> None:
-        reasons = review_reasons([finding(HEALTHY)], HEALTHY, CALIBRATION, patient_id_conflict=True)
-        assert reasons == (ReviewReason.PATIENT_ID_CONFLICT,)
 
 
 class TestConcluding:

@@ -50,7 +50,8 @@ def test_a_study_has_every_key_of_the_contract(tmp_path: Path) -> None:
     assert sum(line["probabilities"].values()) == pytest.approx(1)
     assert line["label"] == max(line["probabilities"], key=line["probabilities"].__getitem__)
     box = {"label": "Glioma", "score": 0.8, "xyxy": list(BOX), "file": str(folder / "2.dcm"), "frame": 1}
-    assert line["boxes"] == [box]
+    corners = [[x - 0.5, y - 0.5, 2.0] for y in (BOX[1], BOX[3]) for x in (BOX[0], BOX[2])]  # of pixels, not centres
+    assert line["boxes"] == [box | {"corners_mm": corners}]
     assert line["priority"] in {"urgent", "review", "routine"}
     assert isinstance(line["review_reasons"], list)
 

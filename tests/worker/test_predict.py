@@ -8,7 +8,18 @@ from pathlib import Path
 
 import pytest
 
-from tests.worker.scans import BOX, FakePredictor, archive, dicom, enhanced, png, windowed, write
+from tests.worker.scans import (
+    BOX,
+    FakePredictor,
+    archive,
+    dicom,
+    dicom_bytes,
+    enhanced,
+    png,
+    slice_dataset,
+    windowed,
+    write,
+)
 from trainer.runtime.records import GreyImage, SlicePrediction
 from worker.domain import Priority
 from worker.errors import Reason
@@ -33,7 +44,7 @@ def scratch(tmp_path: Path) -> Path:
 
 def read(scratch: Path, *paths: Path, batch_size: int = 8, predictor: FakePredictor | None = None) -> list[StudyLine]:
     units = plan_units(list_inputs(paths), scratch, DEFAULT_LIMITS)
-    return list(predict_units(units, predictor or FakePredictor(), DEFAULT_LIMITS, batch_size))  # type: ignore[arg-type]
+    return list(predict_units(units, predictor or FakePredictor(), DEFAULT_LIMITS, batch_size, 8))  # type: ignore[arg-type]
 
 
 def names(line: StudyLine, folder: Path) -> list[str]:
@@ -108,6 +119,18 @@ class TestStudies:
         assert [names(line, folder) for line in lines] == [["a/1.dcm", "c/2.dcm"], ["a/picture.png"], ["b/other.dcm"]]
         assert [os.path.relpath(line.path, folder) for line in lines] == [".", "a/picture.png", "b"]
         assert [box.file for box in lines[0].boxes] == [str(folder / "c/2.dcm")]
+
+    def test_a_series_beyond_the_most_is_left_out(self, tmp_path: Path, scratch: Path) -> None:
+        second = slice_dataset(7, 2, level=150)
+        second.SeriesInstanceUID, second.SeriesNumber = "1.2.7.4", 2
+        folder = write(tmp_path / "in", {"1.dcm": dicom(7, 1), "2.dcm": dicom_bytes(second)})
+        units = plan_units(list_inputs([folder]), scratch, DEFAULT_LIMITS)
+        (line,) = predict_units(units, FakePredictor(), DEFAULT_LIMITS, 8, 1)  # type: ignore[arg-type]
+        assert [(file.status, file.reason) for file in line.files] == [
+            ("read", None),
+            ("left_out", "series_not_selected"),
+        ]
+        assert (line.label, line.boxes) == ("No Tumor", ())
 
     def test_boxes_come_in_reading_order_of_the_slices(self, tmp_path: Path, scratch: Path) -> None:
         folder = write(tmp_path / "in", {f"{9 - z}.dcm": dicom(7, z, level=150) for z in (1, 2, 3)})
@@ -221,7 +244,7 @@ class TestHostileInput:
         folder = write(tmp_path / "in", {"a.png": png(1), "b.png": png(2)})
         units = plan_units(list_inputs([folder]), scratch, DEFAULT_LIMITS)
         (folder / "a.png").unlink()
-        gone, read_line = predict_units(units, FakePredictor(), DEFAULT_LIMITS, 8)  # type: ignore[arg-type]
+        gone, read_line = predict_units(units, FakePredictor(), DEFAULT_LIMITS, 8, 8)  # type: ignore[arg-type]
         assert (gone.reason, read_line.status) == (Reason.UNREADABLE, StudyStatus.OK)
         assert "ENOENT" in (gone.files[0].message or "")
 
@@ -238,7 +261,7 @@ class TestStreaming:
         looked_at: list[int] = []
         predictor = FakePredictor()
         units = plan_units(list_inputs([folder]), scratch, DEFAULT_LIMITS)
-        lines = predict_units(units, predictor, DEFAULT_LIMITS, 2, lambda: looked_at.append(1))  # type: ignore[arg-type]
+        lines = predict_units(units, predictor, DEFAULT_LIMITS, 2, 8, lambda: looked_at.append(1))  # type: ignore[arg-type]
         assert Path(next(lines).path).name == "0.png"
         assert predictor.batches == [2]
         assert len(looked_at) == 3

@@ -11,13 +11,14 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from reports.content import EdgeLetters, ReportContent
 from tests.worker.conftest import NOON, ClockedServices
-from tests.worker.filing import header, receive, seconds
+from tests.worker.filing import AXIAL, add_file, header, receive, seconds
 from trainer.runtime.bundle import PublishedMetrics
 from trainer.runtime.decision import Calibration
 from trainer.runtime.records import Box, SlicePrediction, TumorClass
 from worker.analysis import conclude
 from worker.domain import InstanceHeader, PixelGeometry, SliceFinding
 from worker.report_content import KEY_IMAGES, report_content
+from worker.selection import choose, chosen_headers
 from worker.steps.headers import headers_of
 from worker.store import queries
 from worker.store.models import FileState, Study
@@ -36,6 +37,7 @@ class Study1:
     def __init__(self, services: ClockedServices) -> None:
         self.services = services
         self.sessions: sessionmaker[Session] = services.session
+        self.most = 8
 
     def receive(self, *headers: InstanceHeader) -> None:
         with self.sessions.begin() as session:
@@ -54,17 +56,21 @@ class Study1:
             study = queries.whole_studies(session, [self.study_id])[0]
             findings = [
                 SliceFinding(head, SlicePrediction(probabilities, probabilities, found))
-                for head, (probabilities, found) in zip(headers_of(study), predictions, strict=True)
+                for head, (probabilities, found) in zip(self.read(study), predictions, strict=True)
             ]
             ids = {instance.sha256: instance.id for instance in study.instances}
             queries.add_result(session, study, conclude(findings, Calibration()), ids, "model-1", "openvino", NOON)
 
+    def read(self, study: Study) -> list[InstanceHeader]:
+        return chosen_headers(choose(headers_of(study), self.most))
+
     def content(self) -> ReportContent:
         with self.sessions.begin() as session:
             study = queries.whole_studies(session, [self.study_id])[0]
+            rejected = queries.rejected_files(session, study.study_uid)
         bundle = self.services.bundle
         pixels = lambda head: np.full((head.geometry.rows, head.geometry.columns), 7, np.uint8)  # noqa: E731
-        return report_content(study, headers_of(study), bundle, pixels, NOON + seconds(9))
+        return report_content(study, choose(headers_of(study), self.most), bundle, pixels, NOON + seconds(9), rejected)
 
 
 @pytest.fixture
@@ -72,10 +78,14 @@ def study(services: ClockedServices) -> Study1:
     return Study1(services)
 
 
+def at_depth(number: int, depth: float, **changes: object) -> InstanceHeader:
+    return header(number, geometry=PixelGeometry(80, 90, (0.5, 0.25), (0.0, 0.0, depth), AXIAL), **changes)
+
+
 @pytest.fixture
 def series(study: Study1) -> Study1:
-    """Six slices; the lesion is on the fourth and fifth."""
-    study.receive(*(header(number) for number in range(1, 7)))
+    """Six slices 5 mm apart; the lesion is on the fourth and fifth."""
+    study.receive(*(at_depth(number, 5.0 * number) for number in range(1, 7)))
     lesion = {4: (GLIOMA, boxes(0.6, 0.9)), 5: ((0.8, 0.05, 0.1, 0.05), boxes(0.7))}
     study.analyse([lesion.get(number, (HEALTHY, ())) for number in range(1, 7)])
     return study
@@ -95,7 +105,7 @@ class TestFacts:
 
     def test_the_answer(self, series: Study1) -> None:
         content = series.content()
-        assert (content.label, content.priority, content.review_reasons) == ("Glioma", "urgent", ("low_margin",))
+        assert (content.label, content.priority, content.review_reasons) == ("Glioma", "urgent", ())
         assert [name for name, _ in content.probabilities] == ["Glioma", "Meningioma", "No Tumor", "Pituitary"]
         assert sum(value for _, value in content.probabilities) == pytest.approx(1)
 
@@ -152,12 +162,12 @@ class TestPictures:
         drawn = [(box.number, box.score) for image in content.key_images for box in image.boxes]
         assert drawn == [(1, 0.9), (2, 0.6), (1, 0.7)]
         assert [(row.number, row.score, row.location, row.extent_mm) for row in content.findings] == [
-            (1, 0.9, "T1 axial, slices 4–5 of 6", 2.0),
-            (2, 0.6, "T1 axial, slice 4 of 6", 1.0),
+            (1, 0.9, "T1 axial, slices 4–5 of 6", 10.0),
+            (2, 0.6, "T1 axial, slice 4 of 6", 5.0),
         ]
 
     def test_every_lesion_has_a_picture_where_there_is_room(self, study: Study1) -> None:
-        study.receive(*(header(number) for number in range(1, 9)))
+        study.receive(*(at_depth(number, 5.0 * number) for number in range(1, 9)))
         faint = ((0.2, 0.05, 0.7, 0.05), boxes(0.3))  # its lesion is clearer than the slice is suspicious
         study.analyse([faint, (HEALTHY, ()), (HEALTHY, ()), *[(GLIOMA, ())] * 5])
         captions = [image.caption for image in study.content().key_images]
@@ -225,3 +235,41 @@ class TestNotes:
             for instance in queries.whole_studies(session, [series.study_id])[0].instances[:3]:
                 instance.warning = "Only the first frame was read."
         assert series.content().notes == ("Only the first frame was read.",)
+
+
+class TestSeries:
+    def test_every_series_and_what_became_of_it(self, study: Study1) -> None:
+        flair = replace(header().acquisition, echo_time_ms=120.0, repetition_time_ms=9000.0, inversion_time_ms=2500.0)
+        study.receive(
+            *(at_depth(number, depth) for number, depth in enumerate((0.0, 5.0, 10.0, 20.0, 20.0))),
+            *(
+                at_depth(100 + number, 5.0 * number, series_uid="1.2.8", series_description="FLAIR", acquisition=flair)
+                for number in range(2)
+            ),
+        )
+        study.most = 1
+        study.analyse([(HEALTHY, ())] * 5)
+        with study.sessions.begin() as session:
+            for number in (1, 2):
+                file = add_file(session, f"scout{number}.dcm")
+                file.state, file.reason, file.message = FileState.REJECTED, "localizer", "This is a localizer."
+                file.study_uid, file.series_name = "1.2.3", "Scout"
+        content = study.content()
+        assert [
+            (row.outcome, row.name, row.weighting, row.plane, row.slices, row.spacing_mm) for row in content.series
+        ] == [
+            ("read", "T1 axial", "T1", "axial", 5, 5.0),
+            ("left out", "FLAIR", "FLAIR", "axial", 2, 5.0),
+            ("rejected", "Scout", None, None, 2, None),
+        ]
+        assert [row.remark for row in content.series] == [
+            "Slices are missing between others in one place. Slices that lie where another does: 1.",
+            "Other series that show more are read, 1 at most (TRIAGE_MAX_SERIES).",
+            "This is a localizer.",
+        ]
+        assert [file.outcome for file in content.files][-2:] == ["rejected", "rejected"]
+
+    def test_a_picture_has_no_series(self, study: Study1) -> None:
+        study.receive(header(study_uid=None))
+        study.analyse([(HEALTHY, ())])
+        assert study.content().series == ()

@@ -1,14 +1,13 @@
-"""Identity, completeness and reading order of studies."""
+"""Identity, windows and completeness of studies."""
 
-import random
 from dataclasses import replace
 
 import pytest
 
 from tests.worker.conftest import NOON
-from tests.worker.filing import AXIAL, QUIET, QUIET_MAX, header, seconds
+from tests.worker.filing import QUIET, QUIET_MAX, header, seconds
 from worker.domain import GreyRange, InstanceHeader, PixelGeometry, StudyKind
-from worker.studies import missing_instance_numbers, public_study_id, reading_order, ready_at, series_ranges
+from worker.studies import missing_instance_numbers, public_study_id, ready_at, series_ranges
 
 SAGITTAL = (0.0, 1.0, 0.0, 0.0, 0.0, -1.0)
 
@@ -36,39 +35,6 @@ class TestReady:
     def test_dicom_when_quiet_or_at_the_cap(self, last_arrival: float, ready: float) -> None:
         found = ready_at(StudyKind.DICOM, NOON, NOON + seconds(last_arrival), QUIET, QUIET_MAX)
         assert found == NOON + seconds(ready)
-
-
-class TestOrder:
-    @pytest.mark.parametrize("orientation", [AXIAL, SAGITTAL], ids=["axial", "sagittal"])
-    def test_along_the_normal_whatever_the_instance_numbers(self, orientation: tuple[float, ...]) -> None:
-        axis = 2 if orientation == AXIAL else 0
-        positions = [tuple(float(depth) if i == axis else 5.0 for i in range(3)) for depth in (-30, -1, 4, 90)]
-        numbers = (2, 9, 4, 1)
-        headers = [at(p, orientation, instance_number=n) for p, n in zip(positions, numbers, strict=True)]
-        shuffled = random.Random(1).sample(headers, 4)
-        found = reading_order(shuffled)
-        assert found in (headers, headers[::-1])
-        assert found == reading_order(shuffled[::-1])
-
-    def test_without_positions_by_instance_number(self) -> None:
-        headers = [at(None, AXIAL, instance_number=number) for number in (2, 10, 1)]
-        assert [h.instance_number for h in reading_order(headers)] == [1, 2, 10]
-
-    def test_positions_without_an_orientation_say_nothing(self) -> None:
-        headers = [at((0.0, 0.0, -float(number)), None, instance_number=number) for number in (2, 1)]
-        assert [h.instance_number for h in reading_order(headers)] == [1, 2]
-
-    def test_series_by_number_and_the_unnumbered_last(self) -> None:
-        headers = [header(n, series_number=number, series_uid=f"1.{n}") for n, number in enumerate((None, 12, 3))]
-        assert [h.series_number for h in reading_order(headers)] == [3, 12, None]
-
-    def test_one_series_is_not_cut_by_another_of_the_same_number(self) -> None:
-        headers = [header(number, series_uid=f"1.{number % 2}") for number in range(6)]
-        assert [h.series_uid for h in reading_order(headers)] == ["1.0"] * 3 + ["1.1"] * 3
-
-    def test_a_missing_number_or_position_is_no_error(self) -> None:
-        headers = [header(1), at(None, None, instance_number=None), at(None, None, instance_number=3)]
-        assert reading_order(headers)[-1].instance_number is None
 
 
 class TestGreyRange:

@@ -67,7 +67,7 @@ def _predictions(
                 f"An archive cannot be unpacked in {gettempdir()}: {error}. Set TMPDIR to a folder with room."
             ) from None
         with _progress(sum(len(unit.files) for unit in units), wanted=bar) as on_file:
-            yield from predict_units(units, predictor, limits, settings.batch_size, on_file)
+            yield from predict_units(units, predictor, limits, settings.batch_size, settings.max_series, on_file)
 
 
 @contextmanager

@@ -20,7 +20,7 @@ from worker.settings import Settings
 
 GENERATED = "<!-- Made by `python docs/generate.py`; a test holds it fresh. Do not edit. -->"
 NOT_SET = "not set"
-RESERVED = frozenset({Reason.SERIES_NOT_SELECTED, Reason.UID_CONFLICT})
+RESERVED = frozenset({Reason.UID_CONFLICT})
 """Slugs that nothing produces yet; scripts may know them already."""
 
 OUTPUT_NOTES = """\
@@ -31,15 +31,19 @@ One object a line, in the order of the input (paths as given, folders sorted); l
 | key | value |
 |---|---|
 | `path` | the picture itself, or the common folder of a DICOM study; members of an archive are `archive.zip/member` |
-| `files` | every file of the study: `path`, `status` (`read`, `rejected`; reserved: `left_out`), `reason`, `message` |
+| `files` | every file of the study: `path`, `status` (`read`, `left_out`, `rejected`), `reason`, `message` |
 | `status` | `ok`, or `rejected` for a file that belongs to no study |
 | `reason` | why it was rejected, else null |
 | `label` | the class of the largest probability, null only when rejected |
 | `probabilities` | by class, sum 1, null when rejected |
-| `boxes` | `label`, `score`, `xyxy` in pixels of the decoded image, `file` |
+| `boxes` | `label`, `score`, `xyxy` in pixels of the decoded image, `file`, `frame` (from 1), `corners_mm` |
 | `priority` | `urgent`, `review` or `routine`, null when rejected |
 | `review_reasons` | why a person should look |
 | `model` | version of the model |
+
+`corners_mm` are the corners of the box in the patient (LPS; top left, top right, bottom left, bottom right), null where
+the file does not say where it lies. A file is left out when its series is not among those that are read
+(`TRIAGE_MAX_SERIES`; docs/dicom.md).
 
 Every input file is named in exactly one line. Names that the inbox ignores (`.*`, `*.part`, `*.tmp`, `*.filepart`,
 `*.crdownload`, `~*`, `Thumbs.db`) and, inside folders, links, pipes and devices get none. Duplicates are all read.

@@ -12,13 +12,18 @@ from worker.intake.elements import VALUE_ERRORS, value_of
 
 _SHARED, _PER_FRAME = "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"
 
-# Macro -> the elements of a classic MR image that it holds (PS3.3 C.7.6.16.2)
+# Macro -> the elements that it holds, many of them those of a classic MR image (PS3.3 C.7.6.16.2, C.8.13.5)
 _MACROS = {
     "PixelMeasuresSequence": ("PixelSpacing",),
     "PlanePositionSequence": ("ImagePositionPatient",),
     "PlaneOrientationSequence": ("ImageOrientationPatient",),
     "PixelValueTransformationSequence": ("RescaleSlope", "RescaleIntercept"),
     "FrameVOILUTSequence": ("WindowCenter", "WindowWidth", "VOILUTFunction"),
+    "MREchoSequence": ("EffectiveEchoTime",),
+    "MRTimingAndRelatedParametersSequence": ("RepetitionTime",),
+    "MRModifierSequence": ("InversionTimes",),
+    "MRImageFrameTypeSequence": ("FrameType",),
+    "FrameContentSequence": ("TemporalPositionIndex", "FrameAcquisitionNumber"),
 }
 _KEYWORDS = tuple(keyword for keywords in _MACROS.values() for keyword in keywords)
 
@@ -26,7 +31,7 @@ _Elements = dict[BaseTag, DataElement | RawDataElement]
 
 
 def frame_datasets(dataset: Dataset, frames: int) -> tuple[Dataset, ...]:
-    """Return where each frame lies, its rescale and its windows, in the elements of a classic MR image.
+    """Return where each frame lies, its rescale, its windows and how it was acquired, without their macros.
 
     A frame without a group of its own has what is shared, and where nothing is, what the object says as a whole.
     Sequences that are damaged count as missing; a classic image says all of it as a whole.

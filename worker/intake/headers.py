@@ -7,6 +7,7 @@ from dataclasses import replace
 from pydicom import Dataset
 
 from worker.domain import InstanceHeader, PatientText, PixelGeometry, StudyKind
+from worker.intake.acquisition import acquisition_of
 from worker.intake.elements import date_of, integer_of, numbers_of, text_of
 from worker.intake.facts import HeaderFacts
 
@@ -44,10 +45,19 @@ def frame_headers(
         series_description=text_of(dataset, "SeriesDescription"),
         series_number=integer_of(dataset, "SeriesNumber"),
         instance_number=integer_of(dataset, "InstanceNumber"),
+        acquisition=acquisition_of(dataset, frames[0]),
         patient=patient_of(dataset),
     )
-    rest = enumerate(frames[1:], start=2)
-    return (first, *(replace(first, frame=number, geometry=geometry_of(each, rows, columns)) for number, each in rest))
+    rest = [
+        replace(
+            first,
+            frame=number,
+            geometry=geometry_of(frame, rows, columns),
+            acquisition=acquisition_of(dataset, frame),
+        )
+        for number, frame in enumerate(frames[1:], start=2)
+    ]
+    return first, *rest
 
 
 def patient_of(dataset: Dataset) -> PatientText:

@@ -8,6 +8,7 @@ from enum import StrEnum
 from trainer.runtime.records import CLASSES, TumorClass
 from worker.domain import Analysis, Priority, ReviewReason, SliceFinding, StudyKind
 from worker.errors import Reason, RejectedError
+from worker.patient_coordinates import corners_mm
 from worker.predict.inputs import InputFile
 
 
@@ -36,6 +37,11 @@ class FileLine:
     message: str | None = None
 
     @classmethod
+    def left_out(cls, file: InputFile, why: str) -> "FileLine":
+        """The line of a readable file whose series is not read."""
+        return cls(file.name, FileStatus.LEFT_OUT, Reason.SERIES_NOT_SELECTED, why)
+
+    @classmethod
     def rejected(cls, file: InputFile, error: RejectedError) -> "FileLine":
         """The line of a refused file."""
         return cls(file.name, FileStatus.REJECTED, error.reason, error.sentence)
@@ -43,13 +49,17 @@ class FileLine:
 
 @dataclass(frozen=True)
 class BoxLine:
-    """One lesion; `xyxy` in pixels of the decoded instance, which is in `file`, of its frame `frame` (from 1)."""
+    """One lesion; `xyxy` in pixels of the decoded instance, which is in `file`, of its frame `frame` (from 1).
+
+    `corners_mm` are its four corners in the patient (LPS; top left, top right, bottom left, bottom right), if known.
+    """
 
     label: TumorClass
     score: float
     xyxy: tuple[float, float, float, float]
     file: str
     frame: int
+    corners_mm: tuple[tuple[float, float, float], ...] | None
 
 
 @dataclass(frozen=True)
@@ -89,7 +99,14 @@ def answered(
         label=analysis.label,
         probabilities=dict(zip(CLASSES, analysis.probabilities, strict=True)),
         boxes=tuple(
-            BoxLine(box.label, box.score, box.xyxy, name, finding.header.frame)
+            BoxLine(
+                box.label,
+                box.score,
+                box.xyxy,
+                name,
+                finding.header.frame,
+                corners_mm(finding.header.geometry, box.xyxy),
+            )
             for finding, name in named
             for box in finding.prediction.boxes
         ),

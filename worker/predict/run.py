@@ -5,20 +5,22 @@ lines leave in the order of the units.
 """
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
 from trainer.runtime.predictor import Predictor
 from trainer.runtime.records import GreyImage
 from worker.analysis import conclude, predict_slices
-from worker.domain import GreyRange, InstanceHeader, ReadInstance, SliceFinding
+from worker.domain import GreyRange, InstanceHeader, ReadInstance, SliceFinding, SliceKey
 from worker.errors import Reason, RejectedError, io_error_name
 from worker.intake import IntakeLimits, read_instance, sha256_of
 from worker.predict.inputs import InputFile
 from worker.predict.lines import FileLine, FileStatus, StudyLine, answered, refused
 from worker.predict.units import Unit
-from worker.studies import patient_ids_conflict, reading_order, series_ranges
+from worker.selection import choose
+from worker.studies import patient_ids_conflict, series_ranges
+from worker.volumes import reading_order
 
 
 @dataclass
@@ -36,17 +38,31 @@ class _Reading:
         return len(self.files) == len(self.unit.files) and len(self.predicted) == self.handed_over
 
 
+@dataclass(frozen=True)
+class _Plan:
+    """What a first look at a unit's files tells.
+
+    Attributes:
+        ranges: how the series of each file is shown, by the file's name.
+        why_not: slices that are not read.
+    """
+
+    ranges: Mapping[str, GreyRange] = field(default_factory=dict)
+    why_not: Mapping[SliceKey, str] = field(default_factory=dict)
+
+
 def predict_units(
     units: Iterable[Unit],
     predictor: Predictor,
     limits: IntakeLimits,
     batch_size: int,
+    max_series: int,
     on_file: Callable[[], None] = lambda: None,
 ) -> Iterator[StudyLine]:
     """Yield the lines of all units, in order; `on_file` is called for every file that was looked at."""
     readings: deque[_Reading] = deque()
     owners: deque[tuple[_Reading, str]] = deque()
-    slices = _slices(units, limits, readings, owners, on_file)
+    slices = _slices(units, limits, max_series, readings, owners, on_file)
     for finding in predict_slices(predictor, slices, batch_size):
         reading, name = owners.popleft()
         reading.predicted.append((finding, name))
@@ -57,6 +73,7 @@ def predict_units(
 def _slices(
     units: Iterable[Unit],
     limits: IntakeLimits,
+    max_series: int,
     readings: deque[_Reading],
     owners: deque[tuple[_Reading, str]],
     on_file: Callable[[], None],
@@ -65,28 +82,45 @@ def _slices(
     for unit in units:
         reading = _Reading(unit)
         readings.append(reading)
-        ranges = _ranges_by_file(unit, limits)
+        plan = _planned(unit, limits, max_series)
         for file in unit.files:
-            outcome = unit.refusal or _read(file, limits, ranges.get(file.name))
+            outcome = unit.refusal or _read(file, limits, plan.ranges.get(file.name))
             on_file()
             if isinstance(outcome, RejectedError):
                 reading.files.append(FileLine.rejected(file, outcome))
                 continue
-            reading.files.append(FileLine(file.name, FileStatus.READ, message=outcome.warning))
-            reading.handed_over += len(outcome.headers)
-            for header in outcome.headers:
+            why_not = plan.why_not if len(unit.files) > 1 else _why_not(outcome.headers, max_series)
+            wanted = [header for header in outcome.headers if header.slice_key not in why_not]
+            if wanted:
+                reading.files.append(FileLine(file.name, FileStatus.READ, message=outcome.warning))
+            else:
+                reading.files.append(FileLine.left_out(file, why_not[outcome.header.slice_key]))
+            reading.handed_over += len(wanted)
+            for header in wanted:
                 owners.append((reading, file.name))
                 yield header, partial(outcome.frame_pixels, header.frame)
 
 
-def _ranges_by_file(unit: Unit, limits: IntakeLimits) -> dict[str, GreyRange]:
-    """How the series of each file is shown, which takes a first look at all of them; pixels are not kept."""
+def _planned(unit: Unit, limits: IntakeLimits, max_series: int) -> _Plan:
+    """Take a first look at all files of a unit of several; pixels are not kept."""
     if len(unit.files) == 1:
-        return {}
+        return _Plan()
     looks = ((file.name, _read(file, limits)) for file in unit.files)
     headers = {name: look.headers for name, look in looks if isinstance(look, ReadInstance)}
-    ranges = series_ranges(header for each in headers.values() for header in each)
-    return {name: ranges[each[0].series_uid] for name, each in headers.items() if each[0].series_uid in ranges}
+    slices = [header for each in headers.values() for header in each]
+    ranges = series_ranges(slices)
+    shown = {name: ranges[each[0].series_uid] for name, each in headers.items() if each[0].series_uid in ranges}
+    return _Plan(shown, _why_not(slices, max_series))
+
+
+def _why_not(headers: Sequence[InstanceHeader], max_series: int) -> dict[SliceKey, str]:
+    """The slices of a study that are not read, each with the sentence that says why."""
+    return {
+        header.slice_key: choice.why_not
+        for choice in choose(headers, max_series)
+        if choice.why_not is not None
+        for header in choice.volume.headers
+    }
 
 
 def _read(file: InputFile, limits: IntakeLimits, shown_by: GreyRange | None = None) -> ReadInstance | RejectedError:

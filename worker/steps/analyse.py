@@ -6,6 +6,7 @@ from itertools import chain, groupby
 from worker.analysis import conclude, predict_slices
 from worker.domain import Analysis, SliceFinding, StudyKind
 from worker.pipeline import ANALYSE
+from worker.selection import choose, chosen_headers
 from worker.services import Services
 from worker.steps.headers import headers_of
 from worker.steps.pixels import stored_slices
@@ -24,7 +25,8 @@ def analyse_studies(services: Services, claim: Claim) -> None:
     """
     with services.session.begin() as session:
         studies = {study.study_uid: study for study in queries.whole_studies(session, claim.ids)}
-    headers = {study_uid: headers_of(study) for study_uid, study in studies.items()}
+    most = services.settings.max_series
+    headers = {uid: chosen_headers(choose(headers_of(study), most)) for uid, study in studies.items()}
     slices = chain.from_iterable(stored_slices(services, study_headers) for study_headers in headers.values())
     lengths = {study_uid: len(study_headers) for study_uid, study_headers in headers.items()}
     findings = predict_slices(services.predictor, slices, services.settings.batch_size)
@@ -37,9 +39,7 @@ def _commit(services: Services, claim: Claim, study: Study, findings: list[Slice
     predictor = services.predictor
     analysis: Analysis = conclude(findings, predictor.bundle.calibration, patient_id_conflict=study.patient_id_conflict)
     instance_ids = {instance.sha256: instance.id for instance in study.instances}
-    incomplete = bool(missing_instance_numbers([finding.header for finding in findings])) or _was_cut_off(
-        services, study
-    )
+    incomplete = bool(missing_instance_numbers(headers_of(study))) or _was_cut_off(services, study)
     now = services.now()
     with services.session.begin() as session:
         moved = move(

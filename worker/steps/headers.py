@@ -2,10 +2,11 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from typing import Any
 
-from worker.domain import GreyRange, InstanceHeader, PixelGeometry, StudyKind
+from worker.domain import Acquisition, GreyRange, InstanceHeader, PixelGeometry, StudyKind
 from worker.store.models import Instance, Study
-from worker.studies import reading_order
+from worker.volumes import reading_order
 
 
 def headers_of(study: Study) -> list[InstanceHeader]:
@@ -22,6 +23,7 @@ def _headers(study: Study, instance: Instance) -> Iterator[InstanceHeader]:
         series_uid=series.series_uid,
         sop_uid=instance.sop_uid,
         geometry=_geometry(instance, instance.spacing_mm, instance.position_mm, instance.orientation),
+        acquisition=_acquisition(instance.acquisition),
         modality=series.modality,
         series_description=series.description,
         series_number=series.number,
@@ -32,7 +34,17 @@ def _headers(study: Study, instance: Instance) -> Iterator[InstanceHeader]:
         yield header
         return
     for number, frame in enumerate(instance.frames, start=1):
-        yield replace(header, frame=number, geometry=_geometry(instance, **frame))
+        yield replace(
+            header,
+            frame=number,
+            geometry=_geometry(instance, frame["spacing_mm"], frame["position_mm"], frame["orientation"]),
+            acquisition=_acquisition(frame.get("acquisition")),
+        )
+
+
+def _acquisition(stored: dict[str, Any] | None) -> Acquisition:
+    """Of a slice that was stored before acquisitions were, one that says nothing."""
+    return Acquisition() if stored is None else Acquisition(**{**stored, "image_type": tuple(stored["image_type"])})
 
 
 def _geometry(

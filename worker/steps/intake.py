@@ -12,6 +12,7 @@ from worker.domain import ReadInstance
 from worker.errors import Reason, RejectedError, TransientError
 from worker.inbox_files import claimed_file, forget_claim
 from worker.intake.files import open_regular
+from worker.intake.identity import Identity, identity_of_rejected
 from worker.intake.limits import IntakeLimits
 from worker.intake.read import read_instance
 from worker.pipeline import INTAKE
@@ -82,10 +83,13 @@ def _refuse_oversized(source: BinaryIO, limits: IntakeLimits) -> None:
 
 def _reject(services: Services, claim: Claim, row: ScanFile, error: RejectedError) -> None:
     now = services.now()
+    stored = None if row.sha256 is None else services.objects.path_of(row.sha256)
+    part_of = Identity() if stored is None else identity_of_rejected(stored, services.limits)
     with services.session.begin() as session:
         moved = move(
             session, ScanFile, row.id, claim.token, INTAKE.takes,
             state=FileState.REJECTING, reason=error.reason, message=error.sentence, not_before=now,
+            study_uid=part_of.study_uid, series_name=part_of.series_name,
         )  # fmt: skip
         if moved:
             queries.record(session, "rejected", now, file_id=row.id, detail=error.reason)

@@ -1,5 +1,6 @@
 """From an analysed study to its PDF, kept in the store until it is delivered."""
 
+from collections.abc import Sequence
 from functools import partial
 from io import BytesIO
 
@@ -9,13 +10,14 @@ from trainer.runtime.bundle import ModelBundle
 from worker.outbox import report_path
 from worker.pipeline import REPORT
 from worker.report_content import report_content
+from worker.selection import choose, chosen_headers
 from worker.services import Services
 from worker.steps.disk import disk_trouble_is_transient
 from worker.steps.headers import headers_of
 from worker.steps.pixels import stored_pixels
 from worker.store import queries
 from worker.store.claims import Claim, move
-from worker.store.models import Study, StudyState
+from worker.store.models import ScanFile, Study, StudyState
 from worker.store.reports import add_report
 from worker.studies import series_ranges
 
@@ -24,17 +26,18 @@ def render_reports(services: Services, claim: Claim) -> None:
     """Render, store and commit the report of each claimed study."""
     with services.session.begin() as session:
         studies = queries.whole_studies(session, claim.ids)
+        rejected = {study.id: queries.rejected_files(session, study.study_uid) for study in studies}
     bundle = services.bundle
     for study in studies:
         if study.state == REPORT.takes:  # else a late slice has reopened it since it was claimed
-            _render(services, claim, study, bundle)
+            _render(services, claim, study, bundle, rejected[study.id])
 
 
-def _render(services: Services, claim: Claim, study: Study, bundle: ModelBundle) -> None:
+def _render(services: Services, claim: Claim, study: Study, bundle: ModelBundle, rejected: Sequence[ScanFile]) -> None:
     now = services.now()
-    headers = headers_of(study)
-    pixels = partial(stored_pixels, services, series_ranges(headers))
-    content = report_content(study, headers, bundle, pixels, now)
+    choices = choose(headers_of(study), services.settings.max_series)
+    pixels = partial(stored_pixels, services, series_ranges(chosen_headers(choices)))
+    content = report_content(study, choices, bundle, pixels, now, rejected)
     pdf = render_pdf(content, PageSize[services.settings.page_format.name])
     thumbnail = thumbnail_jpeg(content.key_images[0]) if content.key_images else None
     with disk_trouble_is_transient("report"):

@@ -49,7 +49,7 @@ class UtcDateTime(TypeDecorator[datetime]):
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
-FrameList = list[dict[str, list[float] | None]]
+FrameList = list[dict[str, Any]]
 
 
 class Base(DeclarativeBase):
@@ -61,6 +61,8 @@ class Base(DeclarativeBase):
         list[str]: JSON,
         list[float]: JSON,
         FrameList: JSON,
+        dict[str, Any]: JSON,
+        list[list[float]]: JSON,
     }
 
 
@@ -128,7 +130,10 @@ class Claimable:
 
 
 class ScanFile(Claimable, Base):
-    """One file taken from the inbox. `original_name` is patient data: for pages, never for logs."""
+    """One file taken from the inbox. `original_name` is patient data: for pages, never for logs.
+
+    Of a rejected DICOM file `study_uid` and `series_name` say what it would have been part of, as far as it reads.
+    """
 
     __tablename__ = "file"
 
@@ -140,6 +145,8 @@ class ScanFile(Claimable, Base):
     message: Mapped[str | None]
     study_id: Mapped[int | None] = mapped_column(ForeignKey("study.id"), index=True)
     archive_id: Mapped[int | None] = mapped_column(ForeignKey("file.id"), index=True)
+    study_uid: Mapped[str | None] = mapped_column(String(64), index=True)
+    series_name: Mapped[str | None]
     received_at: Mapped[datetime]
 
     study: Mapped["Study | None"] = relationship(back_populates="files")
@@ -196,8 +203,8 @@ class Series(Base):
 class Instance(Base):
     """One readable image of a study; its bytes are the stored object `sha256`, `grey_range` is black and white.
 
-    Of a multi-frame image `frames` says where each frame lies, by the names of the three columns before it, which are
-    those of its first frame. `None` of any other.
+    Of a multi-frame image `frames` says where each frame lies, by the names of the columns before it, which are
+    those of its first frame, and how it was acquired. `None` of any other.
     """
 
     __tablename__ = "instance"
@@ -216,6 +223,7 @@ class Instance(Base):
     position_mm: Mapped[list[float] | None]
     orientation: Mapped[list[float] | None]
     frames: Mapped[FrameList | None]
+    acquisition: Mapped[dict[str, Any] | None]
     grey_range: Mapped[list[float] | None]
     warning: Mapped[str | None]
 
@@ -243,7 +251,7 @@ class Prediction(Base):
 
 
 class LesionBox(Base):
-    """One lesion box, pixels of the decoded instance, origin top left."""
+    """One lesion box, pixels of the decoded instance, origin top left; its corners in the patient, LPS mm, if known."""
 
     __tablename__ = "box"
 
@@ -255,6 +263,7 @@ class LesionBox(Base):
     y1: Mapped[float]
     x2: Mapped[float]
     y2: Mapped[float]
+    corners_mm: Mapped[list[list[float]] | None]
 
 
 class Result(Base):

@@ -1,6 +1,7 @@
 """Every other SQL statement of the worker. Functions take a session; the caller owns the transaction."""
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -9,7 +10,9 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session, selectinload
 from sqlalchemy.sql.base import ExecutableOption
 
+from trainer.runtime.records import Box
 from worker.domain import Analysis, InstanceHeader, PixelGeometry, Priority, StudyKind
+from worker.patient_coordinates import corners_mm
 from worker.store.models import (
     UNFINISHED_FILES,
     UNFINISHED_STUDIES,
@@ -113,9 +116,9 @@ def add_instance(
             instance_number=header.instance_number,
             rows=geometry.rows,
             columns=geometry.columns,
-            **_place(header.geometry),
+            **_place(header),
             grey_range=None if header.grey_range is None else [header.grey_range.black, header.grey_range.white],
-            frames=[_place(each.geometry) for each in headers] if len(headers) > 1 else None,
+            frames=[_place(each) for each in headers] if len(headers) > 1 else None,
             warning=warning,
         )
     )
@@ -148,12 +151,14 @@ def _has_sop_uid(session: Session, study: Study, sop_uid: str) -> bool:
     return session.scalar(wanted) is not None
 
 
-def _place(geometry: PixelGeometry) -> dict[str, list[float] | None]:
-    """Where a slice lies, by the names of `Instance`'s columns."""
+def _place(header: InstanceHeader) -> dict[str, Any]:
+    """Where a slice lies and how it was acquired, by the names of `Instance`'s columns."""
+    geometry = header.geometry
     return {
         "spacing_mm": _list(geometry.spacing_mm),
         "position_mm": _list(geometry.position_mm),
         "orientation": _list(geometry.orientation),
+        "acquisition": asdict(header.acquisition),
     }
 
 
@@ -207,6 +212,12 @@ def files(session: Session, ids: Sequence[int]) -> list[ScanFile]:
     return [rows[row_id] for row_id in ids]
 
 
+def rejected_files(session: Session, study_uid: str) -> list[ScanFile]:
+    """Files that name this study and were refused, oldest first."""
+    wanted = select(ScanFile).where(ScanFile.study_uid == study_uid).order_by(ScanFile.id)
+    return list(session.scalars(wanted))
+
+
 def whole_studies(session: Session, ids: Sequence[int]) -> list[Study]:
     """Studies by id with files, series, instances, predictions, results and reports, in the order given."""
     wanted = select(Study).where(Study.id.in_(ids)).options(*_everything())
@@ -249,12 +260,7 @@ def add_result(
                 model_version=model_version,
                 probabilities=list(prediction.probabilities),
                 classifier_probabilities=list(prediction.classifier_probabilities),
-                boxes=[
-                    LesionBox(
-                        label=box.label, score=box.score, **dict(zip(("x1", "y1", "x2", "y2"), box.xyxy, strict=True))
-                    )
-                    for box in prediction.boxes
-                ],
+                boxes=[_lesion_box(finding.header.geometry, box) for box in prediction.boxes],
             )
         )
     session.add(
@@ -269,6 +275,20 @@ def add_result(
             engine=engine,
             analysed_at=now,
         )
+    )
+
+
+def _lesion_box(geometry: PixelGeometry, box: Box) -> LesionBox:
+    x1, y1, x2, y2 = box.xyxy
+    corners = corners_mm(geometry, box.xyxy)
+    return LesionBox(
+        label=box.label,
+        score=box.score,
+        x1=x1,
+        y1=y1,
+        x2=x2,
+        y2=y2,
+        corners_mm=None if corners is None else [list(corner) for corner in corners],
     )
 
 
