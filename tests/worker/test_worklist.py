@@ -11,11 +11,11 @@ from tests.worker.filing import header, receive
 from worker.domain import Priority
 from worker.outbox import INDEX_NAME
 from worker.pipeline import WORKLIST
-from worker.steps.worklist import write_worklist
+from worker.steps.worklist import worklist_entries, write_worklist
 from worker.store.chores import want_worklist
 from worker.store.claims import claim_due
 from worker.store.models import Chore, StudyState
-from worker.store.worklist import worklist_studies, worklist_totals
+from worker.store.worklist import file_names, worklist_studies, worklist_totals
 
 Sessions = sessionmaker[Session]
 URGENT, REVIEW, ROUTINE = Priority.URGENT, Priority.REVIEW, Priority.ROUTINE
@@ -63,6 +63,22 @@ def test_without_a_limit_all_are_listed(sessions: Sessions) -> None:
     fill(sessions, URGENT, 12)
     with sessions.begin() as session:
         assert len(worklist_studies(session)) == 12
+
+
+def test_every_study_has_the_names_of_its_files(sessions: Sessions) -> None:
+    fill(sessions, URGENT, 2)
+    with sessions.begin() as session:
+        receive(session, header(2, f"1.{URGENT}.{StudyState.REPORTED}.2"), NOON)
+    with sessions.begin() as session:
+        entries = worklist_entries(session)
+    assert [sorted(entry.files) for entry in entries] == [["1.2.4.1.dcm"], ["1.2.4.1.dcm", "1.2.4.2.dcm"]]
+
+
+def test_names_are_read_of_the_studies_on_the_page_only(sessions: Sessions) -> None:
+    fill(sessions, URGENT, 3)
+    with sessions.begin() as session:
+        (study,) = worklist_studies(session, 1)
+        assert file_names(session, 1) == {study.id: ("1.2.4.1.dcm",)}
 
 
 def test_totals_count_everything(sessions: Sessions) -> None:

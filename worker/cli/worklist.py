@@ -6,10 +6,9 @@ from pathlib import Path
 
 from sqlalchemy.orm import Session
 
+from reports.content import WorklistEntry
 from worker.domain import Priority
-from worker.steps.worklist import worklist_entry
-from worker.store.models import Study
-from worker.store.worklist import worklist_studies
+from worker.steps.worklist import worklist_entries
 
 
 @dataclass(frozen=True)
@@ -39,11 +38,10 @@ class WorklistRow:
 
 def worklist_rows(session: Session, outbox: Path) -> list[WorklistRow]:
     """All studies; report paths are absolute."""
-    return [_row(study, outbox) for study in worklist_studies(session)]
+    return [_row(entry, outbox) for entry in worklist_entries(session)]
 
 
-def _row(study: Study, outbox: Path) -> WorklistRow:
-    entry = worklist_entry(study, with_thumbnail=False)
+def _row(entry: WorklistEntry, outbox: Path) -> WorklistRow:
     return WorklistRow(
         study=entry.study,
         files=entry.files,

@@ -13,7 +13,7 @@ from worker.steps.disk import disk_trouble_is_transient
 from worker.store.chores import finish_worklist
 from worker.store.claims import Claim
 from worker.store.models import Chore, Study, StudyState
-from worker.store.worklist import worklist_studies, worklist_totals
+from worker.store.worklist import file_names, worklist_studies, worklist_totals
 
 PAUSE = timedelta(seconds=1)
 THUMBNAILS_SHOWN = 200
@@ -24,7 +24,7 @@ def write_worklist(services: Services, claim: Claim) -> None:
     now = services.now()
     with services.session.begin() as session:
         wanted = session.get_one(Chore, claim.ids[0]).wanted
-        entries = worklist_entries(session, services.settings.worklist_size)
+        entries = worklist_entries(session, services.settings.worklist_size, thumbnails=THUMBNAILS_SHOWN)
         totals = worklist_totals(session)
     with disk_trouble_is_transient("worklist"):
         outbox_of(services).deliver_bytes(INDEX_NAME, render_worklist(entries, now, totals).encode())
@@ -32,22 +32,23 @@ def write_worklist(services: Services, claim: Claim) -> None:
         finish_worklist(session, claim.token, wanted, services.now(), PAUSE)
 
 
-def worklist_entries(session: Session, limit: int) -> list[WorklistEntry]:
-    """The worklist's rows, in its order."""
+def worklist_entries(session: Session, limit: int | None = None, *, thumbnails: int = 0) -> list[WorklistEntry]:
+    """The worklist's rows, in its order; the first so many with their thumbnails."""
+    studies = worklist_studies(session, limit, thumbnails=thumbnails > 0)
+    names = file_names(session, limit)
     return [
-        worklist_entry(study, with_thumbnail=row < THUMBNAILS_SHOWN)
-        for row, study in enumerate(worklist_studies(session, limit, thumbnails=True))
+        _entry(study, names.get(study.id, ()), with_thumbnail=row < thumbnails) for row, study in enumerate(studies)
     ]
 
 
-def worklist_entry(study: Study, *, with_thumbnail: bool) -> WorklistEntry:
+def _entry(study: Study, files: tuple[str, ...], *, with_thumbnail: bool) -> WorklistEntry:
     """One row: the newest revision's answer, and its report once it is delivered."""
     result = next((row for row in reversed(study.results)), None)
     report = next((row for row in reversed(study.reports) if _is_delivered(study, row.revision)), None)
     return WorklistEntry(
         study=study.public_id,
         patient=study.patient_name,
-        files=tuple(file.original_name for file in study.files),
+        files=files,
         priority=Priority(result.priority) if result else None,
         label=result.label if result else None,
         probability=max(result.probabilities) if result else None,
