@@ -1,7 +1,8 @@
 """DICOM files: classic MR images and the frames of enhanced ones, every common transfer syntax."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import partial, reduce
+from functools import cache, partial, reduce
 from operator import add
 from pathlib import Path
 from typing import Self
@@ -12,7 +13,8 @@ from trainer.runtime.records import GreyImage
 from worker.domain import GreyRange, ReadInstance
 from worker.errors import Reason, RejectedError
 from worker.intake.decode import decode_frame
-from worker.intake.elements import integer_of, is_valid_uid, quiet_pydicom, uid_of
+from worker.intake.display import Display, Showable
+from worker.intake.elements import integer_of, is_valid_uid, quiet_pydicom, text_of, uid_of
 from worker.intake.facts import HeaderFacts, facts_of
 from worker.intake.files import read_bounded, read_head
 from worker.intake.frames import frame_datasets
@@ -20,8 +22,9 @@ from worker.intake.grey import GreyLevels, Histogram, levels_of
 from worker.intake.headers import frame_headers
 from worker.intake.limits import MIB, IntakeLimits
 from worker.intake.parse import ParsedDicom, parse_dicom
+from worker.intake.rescale import Rescale
 from worker.intake.select import refuse
-from worker.intake.voi import Display, Rescale, display_by, display_of
+from worker.intake.voi import views_of
 
 _STUDY_UID_TAG = 0x0020000D
 # Tags ascend (PS3.5 7.1): groups 0008 to 0018 lie before it, pixels far behind.
@@ -34,7 +37,8 @@ _MIN_DISTINCT_VALUES = 8
 def read_dicom(path: Path, sha256: str, limits: IntakeLimits, shown_by: GreyRange | None = None) -> ReadInstance:
     """Read an MR image, or all frames of an enhanced one.
 
-    Every frame is decoded here once, so that what is accepted can be read.
+    Every frame is decoded here once, so that what is accepted can be read. With `shown_by` an object of several frames
+    has been accepted before: its frames are decoded when they are wanted, apart from the middle one.
 
     Args:
         path: a regular file, with or without preamble.
@@ -43,13 +47,13 @@ def read_dicom(path: Path, sha256: str, limits: IntakeLimits, shown_by: GreyRang
         shown_by: the range of the series, in place of the image's own window.
 
     Returns:
-        Pixels in MONOCHROME2 sense: rescaled, then the first usable VOI window (PS3.3 C.11.2.1.2), else the 0.5 to
-        99.5 percentile of non-zero pixels. All frames are shown by the window of the middle one. Non-square pixels are
-        left as they are.
+        Pixels in MONOCHROME2 sense: rescaled, then the first window or lookup table of the header that shows them
+        (PS3.3 C.11.2.1), else the 0.5 to 99.5 percentile of non-zero pixels. All frames are shown by the window of the
+        middle one. Non-square pixels are left as they are.
 
     Raises:
         RejectedError: with the first rule of `select.RULES` that applies, or `unreadable`, `truncated`, `too_large`,
-            `blank`, `low_contrast`.
+            `blank`, `low_contrast`; `frame_pixels` of the result `unreadable` when a file was damaged since.
     """
     data = read_bounded(path, limits.max_file_bytes)
     with quiet_pydicom():
@@ -58,14 +62,15 @@ def read_dicom(path: Path, sha256: str, limits: IntakeLimits, shown_by: GreyRang
         refuse(facts, limits)
         opened = _OpenedDicom.of(parsed, facts)
         headers = frame_headers(parsed.dataset, facts, opened.frames, sha256)
-        if len(headers) == 1:
-            levels = opened.levels(0)
-            display = opened.display(levels.histogram, shown_by)
-            header = replace(headers[0], grey_range=display.grey_range)
-            return ReadInstance.of_one_slice(header, levels.render(display.table), display.warning)
-        histogram = reduce(add, (opened.levels(index).histogram for index in range(len(headers))))
-        display = opened.display(histogram, shown_by)
+        middle = opened.levels(len(headers) // 2)
+        is_single = len(headers) == 1
+        whole = cache(lambda: middle.histogram if is_single else opened.histogram())
+        if is_single or shown_by is None:
+            _refuse_empty(whole())
+        display = opened.showable(middle.histogram, whole).display(shown_by)
         headers = tuple(replace(header, grey_range=display.grey_range) for header in headers)
+        if is_single:
+            return ReadInstance.of_one_slice(headers[0], middle.render(display.table), display.warning)
         return ReadInstance(headers, partial(opened.pixels, display), display.warning)
 
 
@@ -102,17 +107,22 @@ class _OpenedDicom:
         """Decode a frame, counted from 0."""
         return levels_of(decode_frame(self.parsed, self.facts, index))
 
-    def display(self, histogram: Histogram, shown_by: GreyRange | None) -> Display:
-        """How all frames are shown, whose pixels `histogram` counts: by the window of the middle one, or as given.
+    def histogram(self) -> Histogram:
+        """Decode all frames and count their pixels."""
+        return reduce(add, (self.levels(index).histogram for index in range(len(self.frames))))
 
-        Raises:
-            RejectedError: `blank` or `low_contrast`.
-        """
-        _refuse_empty(histogram)
-        middle, photometric = self.frames[len(self.frames) // 2], self.facts.photometric
-        if shown_by is not None:
-            return display_by(shown_by, middle, photometric, histogram.values)
-        return display_of(middle, photometric, integer_of(self.parsed.dataset, "PixelPaddingValue"), histogram)
+    def showable(self, sample: Histogram, whole: Callable[[], Histogram]) -> Showable:
+        """What is known about how to show it; `sample` is the histogram of the middle frame, `whole` counts all."""
+        middle, dataset = self.frames[len(self.frames) // 2], self.parsed.dataset
+        return Showable(
+            rescale=Rescale.of(middle),
+            views=views_of(dataset, middle),
+            names_window=text_of(middle, "WindowWidth") is not None,
+            is_inverted=self.facts.photometric == "MONOCHROME1",
+            padding=integer_of(dataset, "PixelPaddingValue"),
+            sample=sample,
+            whole=whole,
+        )
 
     def pixels(self, display: Display, number: int) -> GreyImage:
         """Decode and show a frame, counted from 1."""

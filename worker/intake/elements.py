@@ -13,6 +13,7 @@ from datetime import date
 from pydicom import Dataset, config
 from pydicom.errors import BytesLengthException
 from pydicom.multival import MultiValue
+from pydicom.sequence import Sequence
 from pydicom.valuerep import PersonName
 
 MAX_TEXT = 256
@@ -65,6 +66,28 @@ def value_of(dataset: Dataset, keyword: str) -> object | None:
     if value is None or (isinstance(value, str | bytes | MultiValue | list) and len(value) == 0):
         return None
     return value
+
+
+def items_of(dataset: Dataset, keyword: str) -> list[Dataset]:
+    """Return the items of a sequence, none when it is absent or damaged."""
+    try:
+        value = value_of(dataset, keyword)
+        return list(value) if isinstance(value, Sequence) else []
+    except VALUE_ERRORS:
+        return []
+
+
+def private_integer(dataset: Dataset, group: int, creator: str, element: int) -> int | None:
+    """Return an integer of a vendor's block (PS3.5 7.8.1), `None` when it is absent or not one integer.
+
+    In implicit VR a value that pydicom does not know is bytes: digits are read there, binary numbers are not.
+    """
+    try:
+        value = dataset.private_block(group, creator)[element].value
+        number = float(value.decode("ascii")) if isinstance(value, bytes) else float(value)
+    except VALUE_ERRORS:
+        return None
+    return int(number) if number.is_integer() else None
 
 
 def text_of(dataset: Dataset, keyword: str) -> str | None:

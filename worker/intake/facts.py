@@ -8,7 +8,7 @@ from pydicom.uid import UID, MediaStorageDirectoryStorage
 
 from worker.intake.elements import integer_of, text_of, texts_of, uid_of
 from worker.intake.parse import ParsedDicom, PixelState
-from worker.intake.voi import Rescale
+from worker.intake.rescale import Rescale
 
 _FILE_META_GROUP = 0x0002
 _PIXEL_GROUP = 0x7FE0

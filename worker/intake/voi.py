@@ -1,137 +1,105 @@
-"""From stored values to the grey values a radiologist would see: rescale, VOI window, MONOCHROME1, 8 bits."""
+"""How a header wants its pixels shown: windows and VOI lookup tables (PS3.3 C.11.2)."""
 
-import math
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
 import numpy.typing as npt
 from pydicom import Dataset
+from pydicom.pixels.processing import apply_voi
 
 from worker.domain import GreyRange
-from worker.intake.elements import number_of, numbers_of, text_of, texts_of
-from worker.intake.grey import FloatVector, Histogram, percentile_range, ramp
+from worker.intake.elements import VALUE_ERRORS, items_of, numbers_of, texts_of
+from worker.intake.grey import FloatVector
 
-# Below this share of tissue between black and white a window was meant for other pixels (a conversion rescaled them
-# and kept the header) and shows a silhouette. Windows of scanners leave 0.39 to 1.00 in our test series, the low end
-# where most of a slice is noise; one of another scale left 0.09.
-_MIN_VISIBLE_SHARE = 0.15
+Tone = Callable[[FloatVector], FloatVector]
+"""Brightness along a range of values: `(n,)` places, 0 at its black and 1 at its white end, to `(n,)` within 0..1."""
 
-# MR intensities have no unit, so that any scale is legal; above this bound they are a damaged header and not a scale.
-_MAX_RESCALE = 1e9
 
-WINDOW_REPLACED = "The display window of the header does not fit the pixels and was replaced by their own range."
+def linear(places: FloatVector) -> FloatVector:
+    """LINEAR and LINEAR_EXACT (C.11.2.1.2.1, C.11.2.1.3.2)."""
+    return np.clip(places, 0.0, 1.0)
+
+
+def sigmoid(places: FloatVector) -> FloatVector:
+    """SIGMOID (C.11.2.1.3.1); its range is where the line through its steepest part would begin and end."""
+    exponent = np.clip(-4 * (places - 0.5), -60.0, 60.0)  # exp must not overflow
+    return np.asarray(1 / (1 + np.exp(exponent)), np.float64)
 
 
 @dataclass(frozen=True)
-class Window:
-    """VOI window in rescaled units (PS3.3 C.11.2.1.2). `function` is LINEAR, LINEAR_EXACT or SIGMOID."""
+class View:
+    """One way to show a picture, in rescaled units: which values, and how bright between them."""
 
-    center: float
-    width: float
-    function: str = "LINEAR"
-
-    @property
-    def grey_range(self) -> GreyRange:
-        """Where it begins and ends; of a SIGMOID, which does neither, the line through its steepest part."""
-        if self.function != "LINEAR":
-            return GreyRange(self.center - self.width / 2, self.center + self.width / 2)
-        half = max(self.width - 1, 1) / 2
-        return GreyRange(self.center - 0.5 - half, self.center - 0.5 + half)
+    grey_range: GreyRange
+    tone: Tone = linear
 
     def table(self, values: FloatVector) -> npt.NDArray[np.uint8]:
-        """Map `(n,)` rescaled values to `(n,)` uint8."""
-        if self.function == "SIGMOID":
-            exponent = np.clip(-4 * (values - self.center) / self.width, -60.0, 60.0)  # exp must not overflow
-            return np.rint(255 / (1 + np.exp(exponent))).astype(np.uint8)
-        if self.function == "LINEAR_EXACT":
-            return ramp(values, self.center - self.width / 2, self.center + self.width / 2)
-        if self.width == 1:  # C.11.2.1.2.1: a threshold, without a division by width - 1
-            return np.where(values > self.center - 0.5, 255, 0).astype(np.uint8)
-        half = (self.width - 1) / 2
-        return ramp(values, self.center - 0.5 - half, self.center - 0.5 + half)
+        """Map `(n,)` rescaled values to `(n,)` uint8, rounded. The range must have a width."""
+        black, white = self.grey_range.black, self.grey_range.white
+        return np.rint(self.tone((values - black) / (white - black)) * 255).astype(np.uint8)
+
+    def over(self, grey_range: GreyRange) -> Self:
+        """The same brightness along another range."""
+        return replace(self, grey_range=grey_range)
 
 
-def windows_of(dataset: Dataset) -> tuple[Window, ...]:
-    """Return the usable windows of a header in its order; zero, negative, NaN and lone values are left out."""
-    centers = numbers_of(dataset, "WindowCenter") or ()
-    widths = numbers_of(dataset, "WindowWidth") or ()
-    function = (texts_of(dataset, "VOILUTFunction") or ("LINEAR",))[0]
-    # LINEAR is defined for widths of at least 1, the other functions for any positive width.
-    least = 1.0 if function == "LINEAR" else np.finfo(np.float32).tiny
-    pairs = zip(centers, widths, strict=False)
-    return tuple(Window(center, width, function) for center, width in pairs if width >= least)
+def has_width(grey_range: GreyRange) -> bool:
+    """Whether a range can be told from a point, in doubles too: 1e20 ± 1 cannot."""
+    return bool(np.isfinite(grey_range.white - grey_range.black)) and grey_range.black < grey_range.white
 
 
-@dataclass(frozen=True)
-class Rescale:
-    """Modality transform of stored values (PS3.3 C.11.1)."""
+def views_of(dataset: Dataset, frame: Dataset) -> tuple[View, ...]:
+    """Return the usable views of a header in the order in which they are tried: windows, then the first lookup table.
 
-    slope: float
-    intercept: float
-
-    @classmethod
-    def of(cls, dataset: Dataset) -> Self:
-        """Read it; 1 and 0 where absent, NaN where it is not a number."""
-        return cls(number_of(dataset, "RescaleSlope", absent=1.0), number_of(dataset, "RescaleIntercept", absent=0.0))
-
-    @property
-    def is_usable(self) -> bool:
-        """Slope finite, not zero; both of a size that keeps grey values apart (C.11.1.1.2)."""
-        return math.isfinite(self.slope) and 0 < abs(self.slope) < _MAX_RESCALE and abs(self.intercept) < _MAX_RESCALE
-
-
-@dataclass(frozen=True)
-class Display:
-    """How stored values become grey values.
-
-    Attributes:
-        table: `(n,)` uint8 grey value of each stored value, MONOCHROME2 sense.
-        grey_range: what the table shows black and white.
-        warning: when the header's window was not used although it has one.
-    """
-
-    table: npt.NDArray[np.uint8]
-    grey_range: GreyRange
-    warning: str | None = None
-
-
-def display_by(grey_range: GreyRange, frame: Dataset, photometric: str | None, values: FloatVector) -> Display:
-    """Show a range that is given, for example that of a series: of stored values `(n,)`; the rest as `display_of`."""
-    rescale = Rescale.of(frame)
-    table = ramp(values * rescale.slope + rescale.intercept, grey_range.black, grey_range.white)
-    return Display(_in_sense(table, photometric), grey_range)
-
-
-def display_of(frame: Dataset, photometric: str | None, padding: int | None, histogram: Histogram) -> Display:
-    """Choose the first window of a header that shows tissue, or the range of the pixels.
-
-    A VOI LUT sequence is not used: it is rare in MR, and the range of the pixels replaces it.
+    Windows go first where there are both, which the standard leaves open (C.11.2.1.2): the windows of a series have a
+    median, its tables have none.
 
     Args:
-        frame: usable rescale and windows, as `frames.frame_datasets` gives them.
-        photometric: MONOCHROME1 or MONOCHROME2.
-        padding: PixelPaddingValue.
-        histogram: of all pixels that are to be shown alike.
+        dataset: the object's header.
+        frame: of the frame that is judged (`frames.frame_datasets`).
     """
-    rescale = Rescale.of(frame)
-    values = histogram.values * rescale.slope + rescale.intercept
-    tissue = histogram.foreground(padding)
-    for window in windows_of(frame):
-        table = window.table(values)
-        if _shows_tissue(table, tissue):
-            return Display(_in_sense(table, photometric), window.grey_range)
-    black, white = sorted(end * rescale.slope + rescale.intercept for end in percentile_range(histogram, padding))
-    warning = WINDOW_REPLACED if text_of(frame, "WindowWidth") else None
-    return Display(_in_sense(ramp(values, black, white), photometric), GreyRange(black, white), warning)
+    lookup = _lookup_of(dataset)
+    return (*_windows_of(frame), *((lookup,) if lookup is not None else ()))
 
 
-def _in_sense(table: npt.NDArray[np.uint8], photometric: str | None) -> npt.NDArray[np.uint8]:
-    """Turn a table into MONOCHROME2 sense."""
-    return np.uint8(255) - table if photometric == "MONOCHROME1" else table
+def _windows_of(frame: Dataset) -> tuple[View, ...]:
+    """Windows (C.11.2.1.2); zero, negative, NaN and lone values, and what has no width in doubles, are left out."""
+    centers = numbers_of(frame, "WindowCenter") or ()
+    widths = numbers_of(frame, "WindowWidth") or ()
+    function = (texts_of(frame, "VOILUTFunction") or ("LINEAR",))[0]
+    # LINEAR is defined for widths of at least 1, the other functions for any positive width.
+    least = 0.0 if function in {"LINEAR_EXACT", "SIGMOID"} else 1.0
+    tone = sigmoid if function == "SIGMOID" else linear
+    pairs = zip(centers, widths, strict=False)
+    ranges = [_range_of(center, width, function) for center, width in pairs if width >= least]
+    return tuple(View(grey_range, tone) for grey_range in ranges if has_width(grey_range))
 
 
-def _shows_tissue(table: npt.NDArray[np.uint8], tissue: npt.NDArray[np.int64]) -> bool:
-    """Whether enough of the tissue pixels become neither black nor white."""
-    visible = tissue[(table > 0) & (table < 255)].sum()
-    return bool(visible >= _MIN_VISIBLE_SHARE * tissue.sum())
+def _range_of(center: float, width: float, function: str) -> GreyRange:
+    """Where a window begins and ends; LINEAR lies half a value lower and is one narrower (C.11.2.1.2.1).
+
+    LINEAR of width 1 is a threshold, which for whole values a range of 1 is too.
+    """
+    if function in {"LINEAR_EXACT", "SIGMOID"}:
+        return GreyRange(center - width / 2, center + width / 2)
+    half = max(width - 1, 1) / 2
+    return GreyRange(center - 0.5 - half, center - 0.5 + half)
+
+
+def _lookup_of(dataset: Dataset) -> View | None:
+    """Return the first table of VOI LUT Sequence (C.11.2.1.1), `None` where there is none that pydicom applies."""
+    try:
+        descriptor = (int(number) for item in items_of(dataset, "VOILUTSequence")[:1] for number in item.LUTDescriptor)
+        entries, first, bits = descriptor
+        entries = entries or 1 << 16  # 0 means 65,536, which 16 bits cannot say
+        # pydicom counts entries in integers of their own width, so that those of more than 256 bytes would wrap.
+        if entries < 2 or (bits <= 8 and entries > 1 << 8):
+            return None
+        outputs = apply_voi(np.arange(first, first + entries), dataset)
+    except VALUE_ERRORS:
+        return None
+    heights = np.clip(outputs / ((1 << bits) - 1), 0.0, 1.0)
+    places = np.linspace(0.0, 1.0, entries)
+    return View(GreyRange(first, first + entries - 1), lambda wanted: np.interp(wanted, places, heights))

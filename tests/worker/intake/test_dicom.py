@@ -26,8 +26,8 @@ from pydicom.uid import (
 from worker.domain import GreyRange, StudyKind
 from worker.errors import Reason, RejectedError
 from worker.intake.dicom import read_dicom, read_header, read_study_uid
+from worker.intake.display import SCALED_UNLIKE_SERIES, WINDOW_NOT_USED
 from worker.intake.limits import DEFAULT_LIMITS, IntakeLimits
-from worker.intake.voi import WINDOW_REPLACED
 
 MakeMr = Callable[..., Path]
 RawElement = Callable[[int, str, bytes], Callable[[Dataset], object]]
@@ -115,6 +115,15 @@ def test_a_negative_slope_inverts(make_mr: MakeMr) -> None:
     assert abs(total - 255).max() <= 1
 
 
+def test_a_slope_that_is_lost_in_the_intercept_is_refused(make_mr: MakeMr) -> None:
+    assert refusal(make_mr(set_all(RescaleSlope=1e-20, RescaleIntercept=1000))) is Reason.BAD_HEADER
+
+
+def test_a_tiny_slope_alone_is_a_scale(make_mr: MakeMr) -> None:
+    tiny = make_mr(set_all(RescaleSlope=1e-300, RescaleIntercept=0), name="tiny.dcm")
+    assert np.array_equal(pixels_of(tiny), pixels_of(make_mr()))
+
+
 def test_the_window_is_in_rescaled_units(make_mr: MakeMr, picture: npt.NDArray[np.int16]) -> None:
     windowed = make_mr(set_all(RescaleSlope=2, RescaleIntercept=-100, WindowCenter=800, WindowWidth=1001))
     expected = np.rint(np.clip((picture * 2.0 - 100 - 799.5) / 1000 + 0.5, 0, 1) * 255)
@@ -123,7 +132,16 @@ def test_the_window_is_in_rescaled_units(make_mr: MakeMr, picture: npt.NDArray[n
 
 @pytest.mark.parametrize(
     ("center", "width"),
-    [(b"100", b"0"), (b"100", b"-5"), (b"NaN", b"NaN"), (b"abc", b"100"), (b"-9000", b"10"), (b"500", b"8")],
+    [
+        (b"100", b"0"),
+        (b"100", b"-5"),
+        (b"NaN", b"NaN"),
+        (b"abc", b"100"),
+        (b"-9000", b"10"),
+        (b"500", b"8"),
+        (b"32768", b"65536"),
+        (b"1e20", b"2"),
+    ],
 )
 def test_a_bad_window_is_replaced(make_mr: MakeMr, raw_element: RawElement, center: bytes, width: bytes) -> None:
     def change(dataset: Dataset) -> None:
@@ -132,7 +150,7 @@ def test_a_bad_window_is_replaced(make_mr: MakeMr, raw_element: RawElement, cent
 
     read = read_dicom(make_mr(change, name="w.dcm"), SHA256, DEFAULT_LIMITS)
     assert np.array_equal(read.pixels, pixels_of(make_mr()))
-    assert read.warning == WINDOW_REPLACED
+    assert read.warning == WINDOW_NOT_USED
 
 
 def test_the_range_of_a_series_takes_the_place_of_the_window(make_mr: MakeMr, picture: npt.NDArray[np.int16]) -> None:
@@ -143,6 +161,60 @@ def test_the_range_of_a_series_takes_the_place_of_the_window(make_mr: MakeMr, pi
     assert darker.header.grey_range == GreyRange(0.0, 2000.0)
     assert int(darker.pixels.max()) == pytest.approx(255 * int(picture.max()) / 2000, abs=1)
     assert darker.warning is None
+
+
+def test_an_unused_window_is_named_within_a_series_too(make_mr: MakeMr) -> None:
+    path = make_mr(set_all(WindowCenter=-9000, WindowWidth=10))
+    assert read_dicom(path, SHA256, DEFAULT_LIMITS, GreyRange(0.0, 2000.0)).warning == WINDOW_NOT_USED
+
+
+def test_a_slice_of_another_scale_is_shown_by_itself(make_mr: MakeMr, picture: npt.NDArray[np.int16]) -> None:
+    path = make_mr(pixels=(picture * 30).astype(np.int16))
+    read = read_dicom(path, SHA256, DEFAULT_LIMITS, GreyRange(0.0, 1000.0))
+    assert read.warning == SCALED_UNLIKE_SERIES
+    assert np.array_equal(read.pixels, pixels_of(path))
+
+
+@pytest.mark.parametrize("function", ["LINEAR", "LINEAR_EXACT", "SIGMOID"])
+def test_alone_and_by_its_own_range_are_the_same_picture(make_mr: MakeMr, function: str) -> None:
+    path = make_mr(set_all(WindowCenter=600, WindowWidth=700, VOILUTFunction=function))
+    alone = read_dicom(path, SHA256, DEFAULT_LIMITS)
+    again = read_dicom(path, SHA256, DEFAULT_LIMITS, alone.header.grey_range)
+    assert np.array_equal(again.pixels, alone.pixels)
+
+
+@pytest.mark.parametrize("function", ["LINEAR_EXACT", "SIGMOID"])
+def test_a_window_of_next_to_no_width_is_replaced(make_mr: MakeMr, function: str) -> None:
+    path = make_mr(set_all(WindowCenter=500, WindowWidth=1e-14, VOILUTFunction=function))
+    read = read_dicom(path, SHA256, DEFAULT_LIMITS)
+    assert read.warning == WINDOW_NOT_USED
+    assert np.array_equal(read.pixels, pixels_of(make_mr(name="plain.dcm")))
+
+
+def lookup_table(dataset: Dataset) -> None:
+    """A table that shows 200 to 800, dark values darker than a line would."""
+    item = Dataset()
+    item.LUTDescriptor = [601, 200, 16]
+    item.LUTData = [round(65535 * (place / 600) ** 2) for place in range(601)]
+    item["LUTDescriptor"].VR = item["LUTData"].VR = "US"
+    dataset.VOILUTSequence = [item]
+
+
+@pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, ImplicitVRLittleEndian])
+def test_a_lookup_table_is_applied(make_mr: MakeMr, picture: npt.NDArray[np.int16], syntax: str) -> None:
+    read = read_dicom(make_mr(lookup_table, syntax=syntax), SHA256, DEFAULT_LIMITS)
+    expected = 255 * (np.clip(picture - 200.0, 0, 600) / 600) ** 2
+    assert np.abs(read.pixels - expected).max() <= 1
+    assert (read.header.grey_range, read.warning) == (GreyRange(200.0, 800.0), None)
+
+
+def test_a_window_goes_before_a_lookup_table(make_mr: MakeMr) -> None:
+    def both(dataset: Dataset) -> None:
+        lookup_table(dataset)
+        dataset.WindowCenter, dataset.WindowWidth = 500, 1000
+
+    windowed = make_mr(set_all(WindowCenter=500, WindowWidth=1000), name="windowed.dcm")
+    assert np.array_equal(pixels_of(make_mr(both)), pixels_of(windowed))
 
 
 def test_an_empty_window_is_no_warning(make_mr: MakeMr) -> None:

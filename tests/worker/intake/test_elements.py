@@ -13,8 +13,10 @@ from worker.intake.elements import (
     date_of,
     integer_of,
     is_valid_uid,
+    items_of,
     number_of,
     numbers_of,
+    private_integer,
     quiet_pydicom,
     text_of,
     texts_of,
@@ -124,3 +126,41 @@ def test_quiet_restores_the_logger() -> None:
     with quiet_pydicom():
         assert logger.disabled
     assert logger.disabled is before
+
+
+def test_items(raw_element: RawElement) -> None:
+    item = Dataset()
+    item.PatientID = "1"
+    dataset = Dataset()
+    assert items_of(dataset, "ReferencedImageSequence") == []
+    dataset.ReferencedImageSequence = [item]
+    assert items_of(dataset, "ReferencedImageSequence") == [item]
+    with quiet_pydicom():
+        damaged = items_of(with_raw(raw_element, 0x00081140, "SQ", b"\xff" * 8), "ReferencedImageSequence")
+        assert sum(len(found) for found in damaged) == 0
+        assert items_of(with_raw(raw_element, 0x00081140, "LO", b"text"), "ReferencedImageSequence") == []
+
+
+@pytest.mark.parametrize(
+    ("vr", "value", "expected"),
+    [
+        ("US", b"\x24\x00", 36),
+        ("SS", b"\xff\xff", -1),
+        ("DS", b"27", 27),
+        ("IS", b"27", 27),
+        ("UN", b"27", 27),
+        ("DS", b"2.5", None),
+        ("DS", b"NaN", None),
+        ("LO", b"many", None),
+        ("US", b"\x01\x00\x02\x00", None),
+        ("UN", b"\xff\xff", None),
+        ("US", b"", None),
+    ],
+)
+def test_integers_of_a_vendor(raw_element: RawElement, vr: str, value: bytes, expected: int | None) -> None:
+    dataset = with_raw(raw_element, 0x00650010, "LO", b"Image Private Header")
+    raw_element(0x00651050, vr, value)(dataset)
+    with quiet_pydicom():
+        assert private_integer(dataset, 0x0065, "Image Private Header", 0x50) == expected
+        assert private_integer(dataset, 0x0065, "ANOTHER VENDOR", 0x50) is None
+        assert private_integer(dataset, 0x0065, "Image Private Header", 0x51) is None

@@ -10,11 +10,17 @@ from pydicom import Dataset
 from pydicom.uid import EnhancedMRImageStorage, ExplicitVRLittleEndian, JPEG2000Lossless, JPEGLSLossless, RLELossless
 
 from tests.worker.intake.conftest import MakeMr, head_picture
-from worker.domain import ReadInstance
+from worker.domain import GreyRange, ReadInstance
 from worker.errors import Reason, RejectedError
+from worker.intake import dicom
+from worker.intake.decode import decode_frame
 from worker.intake.dicom import read_dicom
+from worker.intake.display import SCALED_UNLIKE_SERIES, WINDOW_NOT_USED
+from worker.intake.facts import HeaderFacts
 from worker.intake.frames import frame_datasets
+from worker.intake.grey import StoredImage
 from worker.intake.limits import DEFAULT_LIMITS
+from worker.intake.parse import ParsedDicom
 
 SHA256 = "00" * 32
 Change = Callable[[Dataset], object]
@@ -165,3 +171,81 @@ def test_nothing_but_blank_frames_is_blank(make_mr: MakeMr) -> None:
 
 def test_several_frames_in_a_classic_object_are_refused(make_mr: MakeMr) -> None:
     assert refusal(make_mr(pixels=volume(500, 1000))) is Reason.MULTIFRAME
+
+
+# -- with the range of the series
+
+
+SERIES = GreyRange(0.0, 1000.0)
+
+
+@pytest.fixture
+def decoded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The frames that were decoded, counted from 0."""
+    indices: list[int] = []
+
+    def counted(parsed: ParsedDicom, facts: HeaderFacts, index: int = 0) -> StoredImage:
+        indices.append(index)
+        return decode_frame(parsed, facts, index)
+
+    monkeypatch.setattr(dicom, "decode_frame", counted)
+    return indices
+
+
+def shared_window(center: float, width: float, function: str = "LINEAR") -> Dataset:
+    return items(FrameVOILUTSequence={"WindowCenter": center, "WindowWidth": width, "VOILUTFunction": function})
+
+
+def test_every_frame_is_decoded_before_an_object_is_accepted(make_mr: MakeMr, decoded: list[int]) -> None:
+    read(make_mr(as_enhanced(), pixels=volume(500, 1000, 700)))
+    assert set(decoded) == {0, 1, 2}
+
+
+@pytest.mark.parametrize("shared", [None, shared_window(500, 1000), shared_window(-9000, 10)])
+def test_frames_are_decoded_when_they_are_wanted(make_mr: MakeMr, decoded: list[int], shared: Dataset | None) -> None:
+    path = make_mr(as_enhanced(shared=shared), pixels=volume(500, 1000, 700, 800, 900))
+    again = read_dicom(path, SHA256, DEFAULT_LIMITS, SERIES)
+    assert decoded == [2]
+    again.frame_pixels(5)
+    assert decoded == [2, 4]
+
+
+@pytest.mark.parametrize(
+    ("shared", "warning"),
+    [
+        (None, None),
+        (shared_window(500, 1000), None),
+        (shared_window(600, 900, "SIGMOID"), None),
+        (shared_window(-9000, 10), WINDOW_NOT_USED),
+    ],
+)
+def test_alone_and_by_its_own_range_are_the_same_frames(
+    make_mr: MakeMr, shared: Dataset | None, warning: str | None
+) -> None:
+    path = make_mr(as_enhanced(shared=shared), pixels=volume(500, 1000, 700))
+    alone = read(path)
+    again = read_dicom(path, SHA256, DEFAULT_LIMITS, alone.header.grey_range)
+    assert again.warning == alone.warning == warning
+    for number in (1, 2, 3):
+        assert np.array_equal(again.frame_pixels(number), alone.frame_pixels(number))
+
+
+def test_an_object_of_another_scale_is_shown_by_itself(make_mr: MakeMr) -> None:
+    path = make_mr(as_enhanced(), pixels=volume(20_000, 30_000, 25_000))
+    again = read_dicom(path, SHA256, DEFAULT_LIMITS, SERIES)
+    assert again.warning == SCALED_UNLIKE_SERIES
+    assert again.header.grey_range == read(path).header.grey_range
+
+
+def test_a_frame_damaged_since_is_refused_when_it_is_wanted(make_mr: MakeMr) -> None:
+    path = make_mr(as_enhanced(), pixels=volume(500, 1000, 700), syntax=JPEG2000Lossless)
+    data = bytearray(path.read_bytes())
+    last = data.rfind(b"\xff\x4f\xff\x51")  # start and size markers of a JPEG 2000 codestream
+    data[last : last + 40] = bytes(40)
+    path.write_bytes(data)
+    assert refusal(path) is Reason.UNREADABLE
+    again = read_dicom(path, SHA256, DEFAULT_LIMITS, SERIES)
+    assert again.frame_pixels(1).shape == (96, 80)
+    with pytest.raises(RejectedError) as refused:
+        again.frame_pixels(3)
+    assert refused.value.reason is Reason.UNREADABLE

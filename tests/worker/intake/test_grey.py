@@ -1,8 +1,10 @@
 """Grey values to 8 bits."""
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
+from tests.worker.intake.conftest import head_picture
 from worker.intake.grey import levels_of, percentile_range, ramp
 
 
@@ -61,3 +63,29 @@ def test_a_hot_pixel_is_no_content() -> None:
 
 def test_ramp_ends_and_rounding() -> None:
     assert ramp(np.array([-5.0, 0.0, 1.0, 2.0, 9.0]), 0, 2).tolist() == [0, 0, 128, 255, 255]
+
+
+def noise() -> npt.NDArray[np.int16]:
+    return np.rint(np.random.default_rng(2).rayleigh(9, (96, 80))).astype(np.int16)
+
+
+def masked(picture: npt.NDArray[np.int16]) -> npt.NDArray[np.int16]:
+    """All but a corner as zeros."""
+    picture[16:] = 0
+    return picture
+
+
+@pytest.mark.parametrize(
+    ("stored", "expected"),
+    [
+        (noise(), True),
+        (noise() - 1024, True),
+        (masked(noise()), True),
+        (np.zeros((96, 80), np.int16), True),
+        (head_picture(), False),
+        (np.maximum(head_picture(), noise()), False),
+        (np.maximum(head_picture(), noise()) - 1024, False),
+    ],
+)
+def test_air_is_told_from_heads(stored: npt.NDArray[np.int16], expected: bool) -> None:
+    assert levels_of(stored).histogram.looks_like_air() is expected

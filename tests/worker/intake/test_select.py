@@ -11,8 +11,8 @@ from worker.errors import Reason, RejectedError
 from worker.intake.facts import HeaderFacts
 from worker.intake.limits import IntakeLimits
 from worker.intake.parse import PixelState
+from worker.intake.rescale import Rescale
 from worker.intake.select import RULES, refuse
-from worker.intake.voi import Rescale
 
 LIMITS = IntakeLimits()
 GOOD = HeaderFacts(
