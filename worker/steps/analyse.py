@@ -1,10 +1,9 @@
 """From a complete study to predictions, findings and a priority."""
 
-from datetime import timedelta
 from itertools import chain, groupby
 
 from worker.analysis import conclude, predict_slices
-from worker.domain import Analysis, SliceFinding, StudyKind
+from worker.domain import Analysis, SliceFinding
 from worker.pipeline import ANALYSE
 from worker.selection import choose, chosen_headers
 from worker.services import Services
@@ -39,7 +38,7 @@ def _commit(services: Services, claim: Claim, study: Study, findings: list[Slice
     predictor = services.predictor
     analysis: Analysis = conclude(findings, predictor.bundle.calibration, patient_id_conflict=study.patient_id_conflict)
     instance_ids = {instance.sha256: instance.id for instance in study.instances}
-    incomplete = bool(missing_instance_numbers(headers_of(study))) or _was_cut_off(services, study)
+    incomplete = bool(missing_instance_numbers(headers_of(study))) or study.incomplete
     now = services.now()
     with services.session.begin() as session:
         moved = move(
@@ -61,9 +60,3 @@ def _commit(services: Services, claim: Claim, study: Study, findings: list[Slice
         queries.forget_revision(session, study)
         queries.add_result(session, study, analysis, instance_ids, predictor.bundle.version, predictor.engine_name, now)
         queries.record(session, "analysed", now, study.id, detail=f"{len(findings)} slices, {analysis.priority}")
-
-
-def _was_cut_off(services: Services, study: Study) -> bool:
-    """Was the study read because it took too long, rather than because it had gone quiet?"""
-    longest = timedelta(seconds=services.settings.quiet_max_seconds)
-    return study.kind == StudyKind.DICOM and study.not_before - study.waiting_since >= longest

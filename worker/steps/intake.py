@@ -2,11 +2,12 @@
 
 import logging
 import os
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import BinaryIO
 
 from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
 
 from worker.domain import ReadInstance
 from worker.errors import Reason, RejectedError, TransientError
@@ -93,8 +94,7 @@ def _reject(services: Services, claim: Claim, row: ScanFile, error: RejectedErro
         )  # fmt: skip
         if moved:
             queries.record(session, "rejected", now, file_id=row.id, detail=error.reason)
-            if row.archive_id is not None:
-                complete_archive(session, row.archive_id, now)
+            _complete_archive_of(session, row, now)
 
 
 def _accept(services: Services, claim: Claim, row: ScanFile, read: ReadInstance) -> None:
@@ -111,6 +111,7 @@ def _accept(services: Services, claim: Claim, row: ScanFile, read: ReadInstance)
             if moved:
                 queries.record(session, "duplicate", now, known.study_id, row.id)
                 logger.info("file %d is a duplicate of one of study row %d", row.id, known.study_id)
+                _complete_archive_of(session, row, now)
             return
         if not move(session, ScanFile, row.id, claim.token, INTAKE.takes, state=FileState.READ):
             return
@@ -120,5 +121,10 @@ def _accept(services: Services, claim: Claim, row: ScanFile, read: ReadInstance)
         )  # fmt: skip
         session.get_one(ScanFile, row.id).study_id = study.id
         queries.record(session, "received", now, study.id, row.id)
-        if row.archive_id is not None:
-            complete_archive(session, row.archive_id, now)
+        _complete_archive_of(session, row, now)
+
+
+def _complete_archive_of(session: Session, row: ScanFile, now: datetime) -> None:
+    """When this was the last member of an archive, nothing more comes for its studies."""
+    if row.archive_id is not None:
+        complete_archive(session, row.archive_id, now)

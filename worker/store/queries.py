@@ -132,7 +132,10 @@ def add_instance(
     study.slices_done = study.slices_total = None
     study.failure = None
     study.rank = min(study.rank, file.rank)
-    study.not_before = ready_at(StudyKind(study.kind), study.waiting_since, now, quiet, quiet_max)
+    kind = StudyKind(study.kind)
+    study.not_before = ready_at(kind, study.waiting_since, now, quiet, quiet_max)
+    # it is known now that it will not be waited for; later `not_before` moves with every failed attempt
+    study.incomplete = kind is StudyKind.DICOM and study.not_before < now + quiet
     return study
 
 
