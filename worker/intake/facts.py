@@ -7,6 +7,7 @@ from pydicom.config import IGNORE
 from pydicom.uid import UID, MediaStorageDirectoryStorage
 
 from worker.intake.elements import integer_of, text_of, texts_of, uid_of
+from worker.intake.kinds import kinds_of, spelt_alike
 from worker.intake.parse import ParsedDicom, PixelState
 from worker.intake.rescale import Rescale
 
@@ -29,9 +30,11 @@ class HeaderFacts:
         uids: StudyInstanceUID, SeriesInstanceUID, SOPInstanceUID as they stand; `None` absent, empty text damaged.
         frames: NumberOfFrames, 1 when absent.
         rescale: of the object as a whole; frames can have others.
-        image_type: values of ImageType (PS3.3 C.7.6.1.1.2).
-        body_part: BodyPartExamined.
-        series_words: letters-only words of SeriesDescription.
+        kinds: terms of each kind of frame (`kinds.kinds_of`); one kind of a classic image.
+        is_echo_planar: whether ScanningSequence or EchoPlanarPulseSequence says so.
+        body_part: letters and digits of BodyPartExamined.
+        series_words: letters-only words of SeriesDescription, without one of ProtocolName.
+        part_words: the same of whatever may name a part of the body: both, and StudyDescription.
     """
 
     is_directory: bool
@@ -51,9 +54,11 @@ class HeaderFacts:
     pixel_representation: int | None
     photometric: str | None
     rescale: Rescale
-    image_type: tuple[str, ...]
+    kinds: frozenset[frozenset[str]]
+    is_echo_planar: bool
     body_part: str | None
     series_words: frozenset[str]
+    part_words: frozenset[str]
 
     @property
     def object_name(self) -> str:
@@ -77,6 +82,9 @@ def facts_of(parsed: ParsedDicom) -> HeaderFacts:
     """Collect the facts of a parsed header; damaged values become `None` or NaN, nothing is raised."""
     dataset = parsed.dataset
     modality = texts_of(dataset, "Modality")
+    series, protocol, study = (
+        _words(text_of(dataset, keyword)) for keyword in ("SeriesDescription", "ProtocolName", "StudyDescription")
+    )
     return HeaderFacts(
         is_directory=_is_directory(dataset),
         has_public_elements=any(_is_public(tag) for tag in dataset.keys()),  # noqa: SIM118  iterating decodes values
@@ -99,9 +107,12 @@ def facts_of(parsed: ParsedDicom) -> HeaderFacts:
         pixel_representation=integer_of(dataset, "PixelRepresentation"),
         photometric="\\".join(texts_of(dataset, "PhotometricInterpretation")) or None,
         rescale=Rescale.of(dataset),
-        image_type=texts_of(dataset, "ImageType"),
-        body_part="\\".join(texts_of(dataset, "BodyPartExamined")) or None,
-        series_words=_words(text_of(dataset, "SeriesDescription")),
+        kinds=kinds_of(dataset),
+        is_echo_planar="EP" in texts_of(dataset, "ScanningSequence")
+        or "YES" in texts_of(dataset, "EchoPlanarPulseSequence"),
+        body_part=spelt_alike("".join(texts_of(dataset, "BodyPartExamined"))) or None,
+        series_words=series or protocol,
+        part_words=series | protocol | study,
     )
 
 

@@ -14,14 +14,23 @@ from worker.intake.facts import HeaderFacts
 from worker.intake.limits import IntakeLimits
 from worker.intake.parse import PixelState
 from worker.intake.vocabulary import (
+    COMPUTED_TERMS,
+    COMPUTED_WORDS,
     DECODING_PLUGINS,
-    DERIVED_TYPES,
+    DERIVED_WORDS,
     ENHANCED_MR_CLASSES,
     GREYSCALE,
-    MASK_WORDS,
+    HEAD_WORDS,
+    LOCALIZER_TERMS,
+    LOCALIZER_WORDS,
+    MOSAIC_TERMS,
     MR_IMAGE_CLASSES,
     OTHER_BODY_PARTS,
+    OTHER_PART_WORDS,
+    PLANE_LOCALIZER,
     SECONDARY_CAPTURE,
+    TIME_SERIES_TERMS,
+    TIME_SERIES_WORDS,
 )
 
 
@@ -89,10 +98,43 @@ def _is_native(facts: HeaderFacts) -> bool:
     return DECODING_PLUGINS.get(facts.transfer_syntax) == ""
 
 
-def _is_derived(facts: HeaderFacts, _limits: IntakeLimits) -> bool:
-    """A computed map, by ImageType or, for masks, by the series' name."""
-    named = {value.replace(" ", "_") for value in facts.image_type[2:]}
-    return not DERIVED_TYPES.isdisjoint(named) or not MASK_WORDS.isdisjoint(facts.series_words)
+def _is_computed(kind: frozenset[str], words: frozenset[str]) -> bool:
+    """A computed map, mask or projection: by its terms, or by the name of its series where that means nothing else."""
+    return (
+        not COMPUTED_TERMS.isdisjoint(kind)
+        or not COMPUTED_WORDS.isdisjoint(words)
+        or ("DERIVED" in kind and not DERIVED_WORDS.isdisjoint(words))
+    )
+
+
+def _computed_kinds(facts: HeaderFacts) -> set[frozenset[str]]:
+    return {kind for kind in facts.kinds if _is_computed(kind, facts.series_words)}
+
+
+def _is_time_series(facts: HeaderFacts) -> bool:
+    """One of many pictures of the same place: by its terms, or by name where the readout is that of such series."""
+    named = facts.is_echo_planar and not TIME_SERIES_WORDS.isdisjoint(facts.series_words)
+    return named or _has_term(facts, TIME_SERIES_TERMS)
+
+
+def _is_localizer(facts: HeaderFacts, _limits: IntakeLimits) -> bool:
+    """A planning scan, by its terms or by name."""
+    words = facts.series_words
+    return _has_term(facts, LOCALIZER_TERMS) or not LOCALIZER_WORDS.isdisjoint(words) or words >= PLANE_LOCALIZER
+
+
+def _has_term(facts: HeaderFacts, terms: frozenset[str]) -> bool:
+    return any(not terms.isdisjoint(kind) for kind in facts.kinds)
+
+
+def _is_other_part(facts: HeaderFacts, _limits: IntakeLimits) -> bool:
+    """BodyPartExamined goes before descriptions, and a head that any of them names before both.
+
+    A wrong body part is common, and what is no brain after all goes to a person by its content.
+    """
+    if not HEAD_WORDS.isdisjoint(facts.part_words) or facts.body_part in HEAD_WORDS:
+        return False
+    return facts.body_part in OTHER_BODY_PARTS or not OTHER_PART_WORDS.isdisjoint(facts.part_words)
 
 
 RULES: tuple[Rule, ...] = (
@@ -227,22 +269,37 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         Reason.MOSAIC,
-        lambda facts, _: "MOSAIC" in facts.image_type,
+        lambda facts, _: _has_term(facts, MOSAIC_TERMS),
         "This is a mosaic of many slices in one picture; send the slices as single images.",
     ),
     Rule(
         Reason.LOCALIZER,
-        lambda facts, _: "LOCALIZER" in facts.image_type[2:],
+        _is_localizer,
         "This is a localizer for planning; send the diagnostic series.",
     ),
     Rule(
+        Reason.MULTIFRAME,
+        lambda facts, _: 0 < len(_computed_kinds(facts)) < len(facts.kinds),
+        "The file holds slices together with maps, phase or projections of them; export them as series of their own.",
+    ),
+    Rule(
         Reason.DERIVED,
-        _is_derived,
-        "This is a computed map, mask or projection and not an acquired slice; send the original MR series.",
+        lambda facts, _: bool(_computed_kinds(facts)),
+        "This is a computed map, phase, mask or projection and not an acquired slice; send the original MR series.",
+    ),
+    Rule(
+        Reason.MULTIFRAME,
+        lambda facts, _: (facts.frames or 1) > 1 and _is_time_series(facts),
+        "The frames are of a perfusion or functional time series; send the anatomical series.",
+    ),
+    Rule(
+        Reason.SERIES_NOT_SELECTED,
+        lambda facts, _: _is_time_series(facts),
+        "This is one picture of a perfusion or functional time series; send the anatomical series.",
     ),
     Rule(
         Reason.NOT_BRAIN,
-        lambda facts, _: facts.body_part in OTHER_BODY_PARTS,
+        _is_other_part,
         "The header names a body part other than the head; send a series of the brain.",
     ),
 )

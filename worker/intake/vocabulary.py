@@ -34,29 +34,76 @@ DECODING_PLUGINS: dict[str, str] = {
     uid.HTJ2K: "pylibjpeg",
 }
 
-# Values 3 and above of ImageType that name a computed map, phase or projection instead of anatomy: MR Image
-# (PS3.3 C.8.3.1.1.1), Enhanced MR (C.8.13.1.1.1) and what Siemens, GE and Philips write. DERIVED\SECONDARY alone is
-# no reason: reformats and anonymised originals say so too.
-DERIVED_TYPES = _terms(
+# Below, words and terms are spelt as `kinds.spelt_alike` leaves them: letters and digits only.
+
+MOSAIC_TERMS = _terms("MOSAIC VFRAME")  # Siemens, United Imaging
+LOCALIZER_TERMS = _terms("LOCALIZER")
+
+# What names a computed map, phase, projection or drawing instead of anatomy. DERIVED and SECONDARY are no reason:
+# reformatted, averaged and anonymised originals say so too.
+COMPUTED_TERMS = frozenset(
+    {
+        # phase and what is computed of it; IMAGINARY without magnitude shows nothing (C.8.13.3.1.1)
+        *_terms("P PHASE PHASEMAP VELOCITY VELOCITYMAP I IMAGINARY B0 B0MAP B1 B1MAP FIELDMAP FLIPANGLEMAP"),
+        # diffusion (C.8.13.1.1.1.4; Siemens, GE, Philips)
+        *_terms("ADC EADC ADCMAP ADCUNSPECIFIED AVDC FA COLFA FAMAP FRACTANISO RELANISO VOLUMERATIO ANISO"),
+        *_terms("DIFFUSIONANISO TENSOR TRACE TRACEW ISOTROPIC EXPONENTIAL"),
+        # perfusion and activation (C.8.16.1.4)
+        *_terms("CBF CBV MTT TTP TMAX PBP GBP RCBF RCBV RMTT RELCBF RELCBV RELMTT TTEST ZSCORE"),
+        # other quantities
+        *_terms("T1MAP T2MAP T2STARMAP R1MAP R2MAP R2STARMAP RHOMAP T0MAP FATFRACTION TEMPERATURE METABOLITEMAP"),
+        *_terms("SPECTROSCOPY"),
+        # one picture of others, pixel by pixel (C.8.16.1.4) or along rays (C.8.16.2.1.3)
+        *_terms("SUBTRACTION SUB STDDEVIATION MAXIMUM MINIMUM MIP MAXIP MINIP MNIP CSAMIP PROJECTIONIMAGE"),
+        *_terms("VOLUMERENDER SURFACERENDER VRT SSD CURVEDMPR"),
+        # drawings and recordings that Siemens and GE store as images
+        *_terms("POSDISP CSABLACKIMAGE SCREENSAVE RAWDATA PHYSIO"),
+    }
+)
+
+# One picture of many at the same place; what is computed of them has a term of its own above.
+TIME_SERIES_TERMS = _terms("FMRI PERFUSION PERFUSIONASL ASL")
+
+# Words of a series' name that mean one thing wherever they stand. Masks exported as MR images carry the ImageType of
+# what they were drawn on.
+COMPUTED_WORDS = _terms("ROI SEGMENTATION LABELMAP TRACEW COLFA ANISOTROPY COEFFICIENT MINIP MNIP")
+LOCALIZER_WORDS = _terms(
     """
-    ADC EADC FA COLFA TRACE TRACEW TENSOR AVDC ISOTROPIC EXPONENTIAL FRACT_ANISO REL_ANISO VOLUME_RATIO ANISO
-    DIFFUSION_ANISO ADC_UNSPECIFIED P PHASE VELOCITY B0 B1 FIELD_MAP CBF CBV MTT TTP TMAX PBP GBP RELCBF RELCBV RELMTT
-    MIP MINIP SUBTRACTION T1_MAP T2_MAP T2_STAR_MAP R1_MAP R2_MAP R2_STAR_MAP PHASE_MAP ADC_MAP FA_MAP B0_MAP B1_MAP
-    CSA_MIP MIN_IP PROJECTION_IMAGE MAX_IP
+    LOCALIZER LOCALIZERS LOCALISER LOCALISERS LOCALIZADOR LOCALIZZATORE LOKALIZER LOKALISER SCOUT SCOUTS AASCOUT
+    AAHSCOUT AAHEADSCOUT AALSCOUT SURVEY
     """
 )
-# Masks exported as MR images carry the ImageType of what they were drawn on, and only the series name tells.
-MASK_WORDS = frozenset({"ROI", "SEGMENTATION", "LABELMAP"})
+PLANE_LOCALIZER = _terms("PLANE LOC")  # both, as in 3-Plane Loc
+# These are also in the names of what was acquired for a map or a projection, and count where ImageType says DERIVED.
+DERIVED_WORDS = _terms("ADC DADC EADC TRACE MIP MASK SUBTRACTION CBF CBV MTT TTP TMAX RCBF RCBV")
+# These are also in the names of anatomy for a map of activation, and count where the readout is echo-planar.
+TIME_SERIES_WORDS = _terms("FMRI BOLD PERFUSION PERF DSC ASL PASL PCASL")
 
-# Defined terms of PS3.16 annex L that are certainly no head. NECK is missing on purpose: head and neck coils make
-# it a common label of brain scans.
+# Defined terms of PS3.16 annex L and what scanners write for them that is certainly no head. NECK is missing on
+# purpose: head and neck coils make it a common label of brain scans.
 OTHER_BODY_PARTS = _terms(
     """
-    ABDOMEN ABDOMENPELVIS ANKLE AORTA ARM AXILLA BACK BLADDER BREAST BUTTOCK CALF CERVIX CHEST CLAVICLE COCCYX COLON
-    CSPINE CTSPINE ELBOW EXTREMITY FEMUR FINGER FOOT FOREARM FOREFOOT HAND HEART HIP HUMERUS KIDNEY KNEE LEG LIVER
-    LOWERLEG LOWERLIMB LSPINE LSSPINE LUNG LUMBARSPINE MEDIASTINUM OVARY PANCREAS PELVIS PENIS PROSTATE RADIUS RECTUM
-    RIB SCAPULA SCROTUM SHOULDER SIJOINT SPINE SPLEEN SSPINE STERNUM TESTIS THIGH THORAX TIBIA TLSPINE TOE TSPINE ULNA
-    UPPERARM UPPERLIMB UTERUS VAGINA WRIST
+    ABDOMEN ABDOMENPELVIS ANKLE AORTA ARM AXILLA BACK BLADDER BREAST BUTTOCK CALF CERVICALSPINE CERVIX CHEST CLAVICLE
+    COCCYX COLON CSPINE CTSPINE ELBOW EXTREMITY FEMUR FINGER FOOT FOREARM FOREFOOT HAND HEART HIP HUMERUS KIDNEY KNEE
+    LEG LIVER LOWERLEG LOWERLIMB LSPINE LSSPINE LUNG LUMBARSPINE MEDIASTINUM OVARY PANCREAS PELVIS PENIS PHANTOM
+    PROSTATE RADIUS RECTUM RIB SCAPULA SCROTUM SHOULDER SIJOINT SPINE SPLEEN SSPINE STERNUM TESTIS THIGH THORACICSPINE
+    THORAX TIBIA TLSPINE TOE TSPINE ULNA UPPERARM UPPERLIMB UTERUS VAGINA WHOLESPINE WRIST
+    """
+)
+# Words of descriptions that name a part, in the languages of most scanners. HAND, FINGER, FOOT and LEG are missing on
+# purpose, they are moved in functional scans of the brain; so are HIP, short for the hippocampus, and HEART and
+# CARDIAC, which gate scans of the brain.
+OTHER_PART_WORDS = _terms(
+    """
+    ABDOMEN ABDOMINAL ANKLE BREAST CERVICAL CSPINE ELBOW FEMUR FOREARM HUMERUS KIDNEY KNEE LIVER LSPINE LUMBAR MAMMA
+    MRCP PANCREAS PELVIC PELVIS PROSTATE RECTUM SACRUM SHOULDER SPINE THORACIC THORAX TIBIA TSPINE UTERUS WRIST
+    BECKEN BWS HWS KNIE LEBER LWS SCHULTER EPAULE GENOU HOMBRO RODILLA
+    """
+)
+HEAD_WORDS = _terms(
+    """
+    BRAIN CEREBRAL CEREBRUM CRANIAL CRANIUM HEAD HEADNECK HYPOPHYSIS IAC NEURO ORBIT ORBITS PITUITARY SELLA SKULL
+    CABEZA CEREBRO CERVEAU CRANE CRANEO CRANIO ENCEFALO ENCEPHALE HIRN HYPOPHYSE KOPF SCHAEDEL TETE
     """
 )
 
