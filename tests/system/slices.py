@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from copy import deepcopy
 from io import BytesIO
 from pathlib import Path
 
@@ -29,7 +30,7 @@ def slice_bytes(
     number: int,
     *,
     series: int = 1,
-    shift: int = 0,
+    rolled: int = 0,
     **changes: object,
 ) -> bytes:
     """An axial slice of a study as a DICOM file; all that is the same in two calls gives the same bytes.
@@ -39,11 +40,10 @@ def slice_bytes(
         study: tells studies apart, as `series` does the series of one.
         number: InstanceNumber; the slice lies at so many millimetres and gets a SOPInstanceUID of its own.
         series: SeriesNumber.
-        shift: takes the pixels of so many slices further.
+        rolled: by so many rows the picture is moved down, those at the bottom to the top.
         changes: DICOM keywords and the values they get.
     """
-    image = Dataset(sources[(number + shift) % len(sources)])
-    image.file_meta = sources[0].file_meta
+    image = deepcopy(sources[number % len(sources)])  # a shallow copy shares its elements
     image.pop("DataSetTrailingPadding", None)
     image.StudyInstanceUID = f"{ROOT}.{study}"
     image.SeriesInstanceUID = f"{ROOT}.{study}.{series}"
@@ -53,6 +53,8 @@ def slice_bytes(
     image.ImageOrientationPatient, image.ImagePositionPatient = AXIAL, [0, 0, SPACING_MM * number]
     image.SliceThickness = image.SpacingBetweenSlices = SPACING_MM
     image.SliceLocation = SPACING_MM * number
+    cut = len(image.PixelData) - rolled * image.Columns * image.BitsAllocated // 8
+    image.PixelData = image.PixelData[cut:] + image.PixelData[:cut]
     for keyword, value in changes.items():
         setattr(image, keyword, value)
     image.file_meta.MediaStorageSOPInstanceUID = image.SOPInstanceUID
