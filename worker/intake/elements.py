@@ -19,6 +19,9 @@ from pydicom.valuerep import PersonName
 MAX_TEXT = 256
 UID_PATTERN = re.compile(r"[0-9]+(\.[0-9]+)*", re.ASCII)
 MAX_UID = 64
+# Escape sequences that switch to another character set (PS3.5 6.1.2.5.3); pydicom leaves those of ISO 2022 IR 58 in the
+# text, and those it does not know.
+_DESIGNATION = re.compile(r"\x1b(?:\$[()]?|[()-])[@-Z]")
 
 # pydicom converts values on access and has no common error class: converters raise ValueError and TypeError, lengths
 # that do not fit BytesLengthException and struct.error, unknown VRs NotImplementedError, character sets LookupError,
@@ -98,7 +101,7 @@ def text_of(dataset: Dataset, keyword: str) -> str | None:
         texts = [str(part) for part in parts if isinstance(part, str | int | float | PersonName)]
     except VALUE_ERRORS:
         return None
-    return cleaned("\\".join(texts))
+    return cleaned(_DESIGNATION.sub("", "\\".join(texts)))
 
 
 def cleaned(text: str) -> str | None:
