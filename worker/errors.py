@@ -12,7 +12,10 @@ from enum import StrEnum
 
 
 class Reason(StrEnum):
-    """Stable machine slugs of every refusal and of every series left out. Scripts rely on them."""
+    """Stable machine slugs of every refusal and of every series left out. Scripts rely on them.
+
+    docs/dicom.md says what each means, and why nothing is refused for a UID_CONFLICT.
+    """
 
     NOT_AN_IMAGE = "not_an_image"
     UNSUPPORTED_TYPE = "unsupported_type"

@@ -2,16 +2,27 @@
 
 import csv
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from worker.errors import RejectedError
+from worker.errors import Reason, RejectedError
 from worker.intake import DEFAULT_LIMITS, FileType, extract, file_type, read_instance
+from worker.intake.decode import decode_frame
+from worker.intake.display import MAX_WHITE_SHARE, MIN_GREYS, MIN_VISIBLE_SHARE, Look, Showable
+from worker.intake.elements import integer_of, quiet_pydicom
+from worker.intake.facts import facts_of
+from worker.intake.frames import frame_datasets
+from worker.intake.grey import StoredImage, levels_of
+from worker.intake.parse import parse_dicom
+from worker.intake.rescale import Rescale
+from worker.intake.voi import views_of
 
 REPOSITORY = Path(__file__).resolve().parents[3]
+PAGE = (REPOSITORY / "docs" / "dicom.md").read_text(encoding="utf-8")
 SHARED = Path(os.environ.get("TRIAGE_SHARED", REPOSITORY.parent / "shared"))
 
 _NO_UIDS = "no StudyInstanceUID and SeriesInstanceUID: nothing tells which study and series it belongs to"
@@ -84,7 +95,8 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if not script.exists() or jpeg is None:
         pytest.skip(f"no shared data at {SHARED}; set TRIAGE_SHARED")
     folder = tmp_path_factory.mktemp("hostile")
-    command = [sys.executable, "-W", "ignore", script, folder, "--dicom", dicom, "--jpeg", jpeg, "--with-special"]
+    options: list[str | Path] = ["--dicom", dicom, "--jpeg", jpeg, "--with-special"]
+    command = [sys.executable, "-W", "ignore", script, folder, *options]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     return folder
 
@@ -124,3 +136,60 @@ def test_hostile_inputs(hostile: Path, tmp_path: Path) -> None:
             complaints.append(complaint)
     assert complaints == []
     assert list(tmp_path.iterdir()) == []
+
+
+# -- docs/dicom.md
+
+
+def test_the_page_explains_every_reason() -> None:
+    assert re.findall(r"^\| `(\w+)` \|", PAGE, re.MULTILINE) == list(Reason)
+
+
+def test_the_page_explains_every_deviation() -> None:
+    explained = re.findall(r"^\| `([\w-]+/[\w.]+)` \| `(\w+)` \|", PAGE, re.MULTILINE)
+    assert explained == [(name, found.removeprefix("rejected:")) for name, (found, _) in DEVIATIONS.items()]
+
+
+def decoded(path: Path) -> StoredImage:
+    with quiet_pydicom():
+        parsed = parse_dicom(path.read_bytes(), DEFAULT_LIMITS)
+        return decode_frame(parsed, facts_of(parsed))
+
+
+def looks_of(path: Path) -> list[Look]:
+    """What each window of a file makes of its middle frame."""
+    with quiet_pydicom():
+        parsed = parse_dicom(path.read_bytes(), DEFAULT_LIMITS)
+        facts = facts_of(parsed)
+        frames = frame_datasets(parsed.dataset, facts.frames or 1)
+        middle = len(frames) // 2
+        pixels = levels_of(decode_frame(parsed, facts, middle)).histogram
+        showable = Showable(
+            rescale=Rescale.of(frames[middle]),
+            views=views_of(parsed.dataset, frames[middle]),
+            names_window=True,
+            is_inverted=facts.photometric == "MONOCHROME1",
+            padding=integer_of(parsed.dataset, "PixelPaddingValue"),
+            sample=pixels,
+            whole=lambda: pixels,
+        )
+        return [showable.look(pixels, view) for view in showable.views]
+
+
+@pytest.mark.skipif(not manifest(), reason=f"no shared data at {SHARED}; set TRIAGE_SHARED")
+def test_the_page_says_what_the_windows_of_scanners_do(tmp_path: Path) -> None:
+    paths = [SHARED / "dicom" / name for name, _ in manifest()]
+    looks = [look for path in paths if outcome(path, tmp_path) == "predicted" for look in looks_of(path)]
+    assert len(looks) > 50
+    visible, white, greys = zip(*((look.visible, look.white, look.spread) for look in looks), strict=True)
+    assert f"| {min(visible):.2f} to {max(visible):.2f} | at least {MIN_VISIBLE_SHARE:.2f} |" in PAGE
+    assert f"| {min(white):.2f} to {max(white):.2f} | at most {MAX_WHITE_SHARE:.2f} |" in PAGE
+    assert f"| {min(greys)} to {max(greys)} | at least {MIN_GREYS} |" in PAGE
+
+
+@pytest.mark.skipif(not manifest(), reason=f"no shared data at {SHARED}; set TRIAGE_SHARED")
+def test_heads_do_not_look_like_air() -> None:
+    heads = sorted((SHARED / "dicom").glob("series-*/*"))
+    assert heads
+    for path in heads:
+        assert not levels_of(decoded(path)).histogram.looks_like_air(), path
