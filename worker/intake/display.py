@@ -14,13 +14,13 @@ from worker.intake.voi import View, has_width, linear
 
 # A view shows a picture when its tissue (pixels that are neither zero nor padding) is neither cut away nor squeezed;
 # docs/dicom.md says where these numbers come from.
-_MIN_VISIBLE_SHARE = 0.15
-_MAX_WHITE_SHARE = 0.35
-_MIN_GREYS = 32
+MIN_VISIBLE_SHARE = 0.15
+MAX_WHITE_SHARE = 0.35
+MIN_GREYS = 32
 
-# A slice that is this much fainter than its series is scaled otherwise: noise and the last shimmer of a head beside its
-# end have 1 to 5 % of the brightness of the head.
-_FAINT = 1 / 100
+# A slice that its series would show black is of the same scale when its own range is at least and at most so many times
+# that of the series: noise and the last shimmer of a head beside its end have 1 to 5 % of the brightness of the head.
+_FAINTEST, _WIDEST = 0.01, 2.0
 
 WINDOW_NOT_USED = "The display window of the header does not fit the pixels and was not used."
 SCALED_UNLIKE_SERIES = "The image is scaled unlike the rest of its series and is shown by a window of its own."
@@ -67,8 +67,8 @@ class Showable:
         """Choose how to show it.
 
         Args:
-            shown_by: the range of the series. It is followed unless it turns most of the tissue white, or all of it
-                black and the picture is so faint that it cannot be of the same scale.
+            shown_by: the range of the series. It is followed unless it turns much of the tissue white, or all of it
+                black and the picture's own range is so narrow or so wide that it cannot be of the same scale.
         """
         if shown_by is None or not has_width(shown_by):
             return self._own
@@ -81,7 +81,7 @@ class Showable:
     @cached_property
     def _of_header(self) -> View | None:
         """The first view of the header that shows the sample."""
-        return next((view for view in self.views if self._look(self.sample, view).shows_picture), None)
+        return next((view for view in self.views if self.look(self.sample, view).shows_picture), None)
 
     @cached_property
     def _own(self) -> Display:
@@ -91,35 +91,45 @@ class Showable:
 
     @property
     def _warning(self) -> str | None:
-        """Air is dark by a window for its series, which is right and needs no word."""
-        unused = self.names_window and self._of_header is None
-        return WINDOW_NOT_USED if unused and not self.sample.looks_like_air(self.padding) else None
+        """Air is dark by a window that was made for its series, which is right and needs no word."""
+        if not self.names_window or self._of_header is not None:
+            return None
+        is_dark = any(self.look(self.sample, view).white <= MAX_WHITE_SHARE for view in self.views)
+        return None if is_dark and self.sample.looks_like_air(self.padding) else WINDOW_NOT_USED
 
     def _suits(self, pixels: Histogram, grey_range: GreyRange) -> bool:
-        look = self._look(pixels, View(grey_range))
-        if look.white > _MAX_WHITE_SHARE:
+        look = self.look(pixels, View(grey_range))
+        if look.white > MAX_WHITE_SHARE:
             return False
-        if look.visible >= _MIN_VISIBLE_SHARE or pixels.looks_like_air(self.padding):
+        if look.visible >= MIN_VISIBLE_SHARE:
             return True
         own = self._of_header.grey_range if self._of_header else self._pixel_range(pixels)
-        return own.white - own.black > _FAINT * (grey_range.white - grey_range.black)
+        width = (own.white - own.black) / (grey_range.white - grey_range.black)
+        return width < _WIDEST and (width > _FAINTEST or pixels.looks_like_air(self.padding))
 
     def _pixel_range(self, pixels: Histogram) -> GreyRange:
         black, white = sorted(self.rescale.applied_to(np.array(percentile_range(pixels, self.padding))))
         return GreyRange(float(black), float(white))
 
-    def _look(self, pixels: Histogram, view: View) -> "_Look":
-        greys = view.table(self.rescale.applied_to(pixels.values))
-        tissue = np.bincount(greys, weights=pixels.foreground(self.padding), minlength=256)
-        return _Look(tissue / tissue.sum())
+    def look(self, pixels: Histogram, view: View) -> "Look":
+        """What a view makes of the tissue in these pixels."""
+        tissue = pixels.foreground(self.padding)
+        found = np.flatnonzero(tissue)  # some thousand of 65,536 possible values
+        greys = self._in_sense(view.table(self.rescale.applied_to(pixels.values[found])))
+        shares = np.bincount(greys, weights=tissue[found], minlength=256)
+        return Look(shares / shares.sum())
 
     def _display(self, view: View, warning: str | None = None) -> Display:
         table = view.table(self.rescale.applied_to(self.sample.values))
-        return Display(np.uint8(255) - table if self.is_inverted else table, view.grey_range, warning)
+        return Display(self._in_sense(table), view.grey_range, warning)
+
+    def _in_sense(self, greys: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+        """Turn grey values into MONOCHROME2 sense."""
+        return np.uint8(255) - greys if self.is_inverted else greys
 
 
 @dataclass(frozen=True)
-class _Look:
+class Look:
     """What a view makes of tissue.
 
     Attributes:
@@ -147,4 +157,4 @@ class _Look:
     @property
     def shows_picture(self) -> bool:
         """Whether tissue is neither cut away nor squeezed."""
-        return self.visible >= _MIN_VISIBLE_SHARE and self.white <= _MAX_WHITE_SHARE and self.spread >= _MIN_GREYS
+        return self.visible >= MIN_VISIBLE_SHARE and self.white <= MAX_WHITE_SHARE and self.spread >= MIN_GREYS

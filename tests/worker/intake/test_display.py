@@ -145,10 +145,34 @@ def test_the_shimmer_at_the_end_of_the_head_stays_dark() -> None:
 
 def test_air_shown_dark_by_its_window_is_no_fault() -> None:
     assert showable(noise(8), view(60, 1000)).display().warning is None
+    assert showable(noise(8), view(-900, -800)).display().warning == WINDOW_NOT_USED
+    assert replace(showable(noise(8)), names_window=True).display().warning == WINDOW_NOT_USED
 
 
 def test_a_series_range_without_width_is_no_range() -> None:
     assert showable(HEAD, view(0, 800)).display(GreyRange(5.0, 5.0)).grey_range == GreyRange(0, 800)
+
+
+def inverted(picture: Picture, *views: View, top: int = 1000) -> Showable:
+    """The same picture as MONOCHROME1: air has the largest value."""
+    return replace(showable((top - picture).astype(np.int16), *views), is_inverted=True)
+
+
+def test_monochrome1_keeps_its_window() -> None:
+    head = inverted(head_picture(top=999), view(0, 1000))
+    assert (head.display().grey_range, head.display().warning) == (GreyRange(0, 1000), None)
+    assert (head.display(SERIES).grey_range, head.display(SERIES).warning) == (SERIES, None)
+
+
+def test_monochrome1_of_a_brighter_scale_is_shown_by_itself() -> None:
+    bright = inverted(head_picture(top=20_000), top=20_000)
+    assert bright.display(SERIES).warning == SCALED_UNLIKE_SERIES
+
+
+def test_a_slice_that_lies_beside_the_range_is_shown_by_itself() -> None:
+    """Signed pixels in a series without: the offset is another, and the width."""
+    picture = showable(scan(4000) - np.int16(5000))
+    assert picture.display(SERIES).warning == SCALED_UNLIKE_SERIES
 
 
 # -- frames
