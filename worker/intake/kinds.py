@@ -8,7 +8,7 @@ from worker.intake.elements import items_of, private_integer, texts_of
 
 # ImageType of an object and FrameType of a frame mean the same (PS3.3 C.8.16.1), the others refine them: C.8.13.3.1.1,
 # C.8.13.3.1.2, C.8.16.2.1.3. VolumetricProperties (C.8.16.2.1.2) is left out: SAMPLED says no more than the technique,
-# and one vendor calls every image DISTORTED that its distortion correction did not touch.
+# and acquired images that were not distortion-corrected are found that say DISTORTED.
 _KEYWORDS = (
     "ImageType",
     "FrameType",
