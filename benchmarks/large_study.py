@@ -23,7 +23,7 @@ from worker.services import Services
 from worker.settings import Settings
 from worker.stage_runner import run_stage
 from worker.store import queries
-from worker.store.models import Study, StudyState
+from worker.store.models import Prediction, Study, StudyState
 
 FEW, MANY = 50, 1000
 STAGES = (INTAKE, ANALYSE, REPORT, DELIVER)
@@ -50,11 +50,12 @@ def read_study(settings: Settings) -> list[StageCost]:
     """Take what lies in the inbox through the stages in this process, as one of the worker's does.
 
     Raises:
-        RuntimeError: it does not end as one reported study.
+        RuntimeError: it does not end as one reported study with every slice of it predicted.
     """
     migrate(settings.resolved_database_url)
     services = Services(settings)
-    for path in sorted(inbox_files.list_inbox(settings.inbox)):
+    paths = sorted(inbox_files.list_inbox(settings.inbox))
+    for path in paths:
         claim_id = inbox_files.claim(settings.inbox, settings.claimed, path)
         assert claim_id is not None
         with services.session.begin() as session:
@@ -62,8 +63,9 @@ def read_study(settings: Settings) -> list[StageCost]:
     costs = [_run(stage, services) for stage in STAGES]
     with services.session.begin() as session:
         states = [study.state for study in session.query(Study)]
-    if states != [StudyState.REPORTED]:
-        raise RuntimeError(f"instead of one reported study there are {states}")
+        predicted = session.query(Prediction).count()
+    if states != [StudyState.REPORTED] or predicted != len(paths):
+        raise RuntimeError(f"instead of one reported study there are {states}, with {predicted} slices predicted")
     return costs
 
 
