@@ -5,10 +5,9 @@ A functional group is shared by all frames or stands with each; one that stands 
 
 from pydicom import DataElement, Dataset
 from pydicom.dataelem import RawDataElement
-from pydicom.sequence import Sequence
 from pydicom.tag import BaseTag, Tag
 
-from worker.intake.elements import VALUE_ERRORS, value_of
+from worker.intake.elements import items_of
 
 _SHARED, _PER_FRAME = "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"
 
@@ -36,18 +35,9 @@ def frame_datasets(dataset: Dataset, frames: int) -> tuple[Dataset, ...]:
     A frame without a group of its own has what is shared, and where nothing is, what the object says as a whole.
     Sequences that are damaged count as missing; a classic image says all of it as a whole.
     """
-    shared = {**_found(dataset, _KEYWORDS), **_of_groups(_items(dataset, _SHARED)[:1])}
-    per_frame = _items(dataset, _PER_FRAME)
+    shared = {**_found(dataset, _KEYWORDS), **_of_groups(items_of(dataset, _SHARED)[:1])}
+    per_frame = items_of(dataset, _PER_FRAME)
     return tuple(_flat({**shared, **_of_groups(per_frame[number : number + 1])}) for number in range(frames))
-
-
-def _items(dataset: Dataset, keyword: str) -> list[Dataset]:
-    """Return the items of a sequence, none when it is absent or damaged."""
-    try:
-        value = value_of(dataset, keyword)
-        return list(value) if isinstance(value, Sequence) else []
-    except VALUE_ERRORS:
-        return []
 
 
 def _of_groups(groups: list[Dataset]) -> _Elements:
@@ -56,7 +46,7 @@ def _of_groups(groups: list[Dataset]) -> _Elements:
         tag: element
         for group in groups
         for macro, keywords in _MACROS.items()
-        for item in _items(group, macro)[:1]
+        for item in items_of(group, macro)[:1]
         for tag, element in _found(item, keywords).items()
     }
 
