@@ -8,6 +8,7 @@ from kombu import Exchange
 from kombu import Queue as KombuQueue
 from kombu.exceptions import ChannelError, OperationalError
 
+from worker.child_signals import obey_the_parent_alone
 from worker.inbox import InboxStep
 from worker.observability import announce, prepare_home
 from worker.pipeline import Queue, Stage
@@ -55,6 +56,7 @@ def build_app(settings: Settings) -> TriageApp:
     register_tasks(app)
     prepare_home(app)
     announce(app)
+    obey_the_parent_alone()
     return app
 
 
@@ -80,6 +82,7 @@ def _embedded_broker(settings: Settings) -> dict[str, Any]:
     messages = str(settings.broker_folder)
     return {
         "broker_transport": "worker.embedded_broker:Transport",
+        "worker_pool": "worker.child_locks:LastingTaskPool",
         "broker_transport_options": {
             "data_folder_in": messages,
             "data_folder_out": messages,

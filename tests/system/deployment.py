@@ -49,6 +49,18 @@ class Worker:
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(STOP_SECONDS)
 
+    def stop_group(self) -> int:
+        """Ask parent and children alike to stop, as systemd and `timeout` do; returns the parent's exit status."""
+        os.killpg(self.process.pid, signal.SIGTERM)
+        return self.process.wait(STOP_SECONDS)
+
+    @property
+    def children(self) -> list[int]:
+        """The prefork children's process ids."""
+        # by the thread that forked each: billiard replaces children from a thread of its own
+        threads = Path(f"/proc/{self.process.pid}/task").glob("*/children")
+        return sorted(int(number) for path in threads for number in path.read_text().split())
+
 
 @dataclass
 class Deployment:

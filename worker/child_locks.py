@@ -1,0 +1,56 @@
+"""A pool of child processes that outlives the death of any of them: for the embedded broker.
+
+On a broker without an event loop billiard's children share one pipe of jobs, and the idle one holds its lock while it
+waits. That lock is a semaphore, which nobody gives back when its holder is killed (kill -9, the OOM killer): all other
+children, and those that replace them, would wait for ever. The kernel releases a file lock with the process.
+"""
+
+import fcntl
+import os
+from types import TracebackType
+
+from billiard.pool import Pool
+from celery.concurrency.prefork import TaskPool
+
+
+class ProcessLock:
+    """A lock between a process and its forks that is free again when the holder dies.
+
+    A record lock belongs to one process and is not inherited by a fork, so it does not tell threads apart: each end of
+    billiard's pipes is used by one thread of a process.
+    """
+
+    def __init__(self) -> None:
+        self._file = os.memfd_create("triage-lock")
+
+    def acquire(self) -> bool:
+        """Wait for the lock; always true, as the semaphore's method is."""
+        fcntl.lockf(self._file, fcntl.LOCK_EX)
+        return True
+
+    def release(self) -> None:
+        """Let the next one in."""
+        fcntl.lockf(self._file, fcntl.LOCK_UN)
+
+    def __enter__(self) -> bool:
+        return self.acquire()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.release()
+
+
+class LastingPool(Pool):  # type: ignore[misc]  # billiard is untyped
+    """Billiard's pool with pipes guarded by such locks."""
+
+    def _setup_queues(self) -> None:
+        super()._setup_queues()
+        for pipe in (self._inqueue, self._outqueue):
+            pipe._rlock, pipe._wlock = ProcessLock(), ProcessLock()  # noqa: SLF001  billiard has no other way
+
+
+class LastingTaskPool(TaskPool):  # type: ignore[misc]  # celery is untyped
+    """Celery's prefork pool on it; `worker_pool` names it."""
+
+    BlockingPool = LastingPool
