@@ -104,7 +104,7 @@ def findings_section(findings: tuple[FindingRow, ...], width: float) -> Section:
     """Return the findings table; columns of millimetres only where a finding has such."""
     if not findings:
         return Section("Findings", paragraph("No lesion was marked.", width, Style(colour=GREY), max_lines=1))
-    columns = [Column("No.", 0.5), Column("Class", 1.4), Column("Confidence", 1.0), Column("Where", 3.3)]
+    columns = [Column("No.", 0.5), Column("Class", 1.4), Column("Box score", 1.0), Column("Where", 3.3)]
     columns.append(Column("Box, px", 1.1))
     sizes = [size for size in _SIZES if any(size.of(row) is not None for row in findings)]
     columns += [Column(size.heading, 1.3) for size in sizes]

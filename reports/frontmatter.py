@@ -3,7 +3,7 @@
 from datetime import date
 from typing import Any
 
-from reports.content import RESEARCH_USE_ONLY, ReportContent
+from reports.content import RESEARCH_USE_ONLY, Priority, ReportContent
 from reports.layout import Block, Style, beside, paragraph, rule, spacer, stack, text_block
 from reports.shaping import draw_line, fit, shape, wrap
 from reports.text import clean
@@ -12,6 +12,7 @@ from reports.wording import PRIORITY_SENTENCES, percent, utc
 
 __all__ = ["TITLE", "facts", "footer", "masthead", "revision_line", "running_header", "subject", "verdict"]
 
+NO_TUMOR = "No Tumor"
 TITLE = "Brain MRI triage report"
 
 
@@ -66,8 +67,8 @@ def verdict(content: ReportContent, width: float) -> Block:
 
 
 def _verdict_body(content: ReportContent, width: float, look: PriorityLook) -> Block:
-    label = wrap(clean(content.label, 80), width * 0.7, 24, bold=True)
-    probability = dict(content.probabilities).get(content.label)
+    title, name, probability = _headline(content)
+    label = wrap(clean(name, 80), width * 0.7, 24, bold=True)
 
     def headline(canvas: Any, x: float, top: float) -> None:
         draw_line(canvas, label[0], x, top - 22, size=24, colour=INK)
@@ -77,11 +78,23 @@ def _verdict_body(content: ReportContent, width: float, look: PriorityLook) -> B
 
     return stack(
         [
-            paragraph("Most likely class", width, Style(SMALL, GREY), max_lines=1),
+            paragraph(title, width, Style(SMALL, GREY), max_lines=1),
             Block(30, headline),
             paragraph(PRIORITY_SENTENCES[content.priority], width, Style(10, look.strong, bold=True), max_lines=2),
         ]
     )
+
+
+def _headline(content: ReportContent) -> tuple[str, str, float | None]:
+    """Return what stands over the verdict, the verdict and its probability.
+
+    A tumour is suspected from the operating point on, which may be below one half, and P(tumour) is shared among its
+    kinds: "No Tumor" can be the most likely class of a study that is urgent, and is no headline for it.
+    """
+    probabilities = dict(content.probabilities)
+    if content.priority is Priority.URGENT and content.label == NO_TUMOR and NO_TUMOR in probabilities:
+        return "Above the operating point, kind unclear", "Tumour", 1 - probabilities[NO_TUMOR]
+    return "Most likely class", content.label, probabilities.get(content.label)
 
 
 def _sign(canvas: Any, x: float, y: float, look: PriorityLook) -> None:

@@ -41,8 +41,8 @@ def conclude(
     """
     if not slices:
         raise ValueError("a study without slices has no answer")
-    volumes = volumes_of(finding.header for finding in slices)
-    by_key = {finding.header.slice_key: finding for finding in slices}
+    by_key = {finding.header.slice_key: finding for finding in slices}  # copies of a file are one slice
+    volumes = volumes_of(finding.header for finding in by_key.values())
     answer = answer_of(volumes, by_key, calibration)
     reasons = answer.review_reasons
     if patient_id_conflict:

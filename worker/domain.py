@@ -101,6 +101,7 @@ class Acquisition:
         is_gradient_echo: whether ScanningSequence or EchoPulseSequence says so.
         is_echo_planar: whether ScanningSequence or EchoPlanarPulseSequence says so.
         has_contrast_agent: whether a contrast agent is named.
+        b_value: DiffusionBValue, s/mm²; `None` of what is not diffusion-weighted.
         image_type: ImageType from its third value on, or FrameType, in upper case.
         time_point: TemporalPositionIdentifier or TemporalPositionIndex.
         number: AcquisitionNumber or FrameAcquisitionNumber.
@@ -112,6 +113,7 @@ class Acquisition:
     is_gradient_echo: bool = False
     is_echo_planar: bool = False
     has_contrast_agent: bool = False
+    b_value: float | None = None
     image_type: tuple[str, ...] = ()
     time_point: int | None = None
     number: int | None = None

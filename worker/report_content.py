@@ -205,7 +205,7 @@ def _notes(study: Study, choices: Sequence[Choice]) -> tuple[str, ...]:
     missing = missing_instance_numbers([header for choice in choices for header in choice.volume.headers])
     if missing:
         listed = ", ".join(str(number) for number in missing[:10]) + (" …" if len(missing) > 10 else "")
-        notes.append(f"Incomplete: instance numbers {listed} were not received.")
+        notes.append(f"Incomplete: instance numbers {listed} are not among the images that could be read.")
     elif study.incomplete:
         notes.append("Incomplete: the study was still arriving when it had to be read.")
     notes += sorted({instance.warning for instance in study.instances if instance.warning})

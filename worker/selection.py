@@ -29,9 +29,10 @@ class Choice:
 def choose(headers: Sequence[InstanceHeader], max_series: int) -> list[Choice]:
     """What is read of a study, in the order of `volumes_of`.
 
-    Of volumes scanned several times the first is read. The others are read in turns: the best volume of every
-    weighting, then the second of every weighting, and so on. Within a weighting those of other planes go before a
-    second of the same plane, axial first; of the same plane the one that covers more of the head, then the finer one.
+    Of volumes scanned several times one is read. The others are read in turns: the best volume of every weighting,
+    then the second of every weighting, and so on; those of other weightings, which the network has not learnt, after
+    all of these. Within a weighting those of other planes go before a second of the same plane, axial first; of the
+    same plane the one that covers more of the head, then the finer one.
 
     Args:
         headers: all slices of the study.
@@ -48,14 +49,25 @@ def chosen_headers(choices: Sequence[Choice]) -> list[InstanceHeader]:
     return [header for choice in choices if choice.is_read for header in choice.volume.headers]
 
 
+def left_out_objects(choices: Sequence[Choice]) -> dict[str, str]:
+    """Why objects are not read, none of whose slices is: sentences by sha256."""
+    read = {header.sha256 for header in chosen_headers(choices)}
+    return {
+        header.sha256: choice.why_not
+        for choice in choices
+        for header in choice.volume.headers
+        if choice.why_not is not None and header.sha256 not in read
+    }
+
+
 def _why_not(volume: Volume, is_chosen: bool, max_series: int) -> str | None:
     if volume.repetition > 1:
-        return "The same slices of an earlier time point are read."
+        return "Another scan of the same slices in this series is read."
     return None if is_chosen else f"Other series that show more are read, {max_series} at most (TRIAGE_MAX_SERIES)."
 
 
 def _in_turns(volumes: Sequence[Volume]) -> list[Volume]:
-    turns: list[tuple[int, int, Volume]] = []
+    turns: list[tuple[bool, int, int, Volume]] = []
     for place, weighting in enumerate(_WEIGHTINGS):
         alike = sorted((volume for volume in volumes if volume.weighting is weighting), key=_quality)
         seen: dict[Plane, int] = {}
@@ -64,8 +76,9 @@ def _in_turns(volumes: Sequence[Volume]) -> list[Volume]:
             seen[volume.plane] = seen.get(volume.plane, 0) + 1
             ranked.append((seen[volume.plane], _PLANES.index(volume.plane), volume))
         ranked.sort(key=lambda item: item[:2])
-        turns += [(turn, place, volume) for turn, (*_, volume) in enumerate(ranked)]
-    return [volume for *_, volume in sorted(turns, key=lambda item: item[:2])]
+        is_other = weighting is Weighting.OTHER
+        turns += [(is_other, turn, place, volume) for turn, (*_, volume) in enumerate(ranked)]
+    return [volume for *_, volume in sorted(turns, key=lambda item: item[:3])]
 
 
 def _quality(volume: Volume) -> tuple[bool, float, float]:

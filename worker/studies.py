@@ -44,9 +44,12 @@ def patient_ids_conflict(headers: Iterable[InstanceHeader]) -> bool:
 
 
 def missing_instance_numbers(headers: Sequence[InstanceHeader]) -> tuple[int, ...]:
-    """InstanceNumbers absent between the first and the last of any series, ascending; empty when none can be told."""
+    """InstanceNumbers absent between the first and the last of any series, series by series and ascending.
+
+    Empty when none can be told.
+    """
     missing: list[int] = []
-    for series_uid in {header.series_uid for header in headers}:
+    for series_uid in dict.fromkeys(header.series_uid for header in headers):
         numbers = {
             header.instance_number
             for header in headers

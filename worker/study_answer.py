@@ -6,11 +6,11 @@ it on every slice alike, so that neighbours who agree there prove nothing.
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
-import numpy.typing as npt
 
 from trainer.runtime.decision import (
     Calibration,
@@ -22,11 +22,18 @@ from trainer.runtime.decision import (
 )
 from trainer.runtime.records import NO_TUMOR_INDEX, SlicePrediction, TumorClass, most_likely
 from worker.domain import ReviewReason, SliceFinding, SliceKey
-from worker.tracks import NEIGHBOURS_WITHIN_MM, ROUNDING_MM, SUPPORT_MM, LesionTrack, lesion_tracks
-from worker.volumes import Volume
+from worker.tracks import (
+    NEIGHBOURS_WITHIN_MM,
+    ROUNDING_MM,
+    SLICES_MISSED,
+    SUPPORT_MM,
+    LesionTrack,
+    lesion_tracks,
+)
+from worker.volumes import GAP, SAME_PLACE_MM, Volume
 
 FEWEST_NEIGHBOURS = 2
-"""So many slices speak together at least where they are neighbours at all."""
+"""So many places speak together at least where they are neighbours at all."""
 UNPLACED_SLICES = 3
 """So many slices in a row speak together where no position says how far apart they are."""
 
@@ -46,20 +53,15 @@ class StudyAnswer:
 
 @dataclass(frozen=True)
 class _Window:
-    """Neighbouring slices that speak together."""
+    """Neighbouring places of a volume that speak together.
+
+    Attributes:
+        findings: of all slices there.
+        tumor_probability: what they say together.
+    """
 
     findings: tuple[SliceFinding, ...]
-
-    @property
-    def probabilities(self) -> npt.NDArray[np.float64]:
-        """Mean of its slices."""
-        slices = [finding.prediction.probabilities for finding in self.findings]
-        return np.asarray(np.mean(slices, axis=0), np.float64)
-
-    @property
-    def tumor_probability(self) -> float:
-        """1 - P(No Tumor)."""
-        return 1.0 - float(self.probabilities[NO_TUMOR_INDEX])
+    tumor_probability: float
 
     def mostly(self, holds: Callable[[SlicePrediction], bool]) -> bool:
         """Whether something holds of more than half of its slices."""
@@ -79,37 +81,68 @@ def answer_of(
         findings: the prediction of each of them.
         calibration: of the model.
     """
-    windows = [window for volume in volumes for window in _windows(volume, findings)]
     is_single = len(findings) == 1
-
-    def alarms(window: _Window) -> bool:
-        return window.tumor_probability >= calibration.urgent_threshold
+    doubts = {window: _doubt(window, calibration, is_single=is_single) for volume in volumes
+              for window in _windows(volume, findings)}  # fmt: skip
 
     def loudness(window: _Window) -> tuple[bool, float]:
-        is_trusted = _doubt(window, calibration, is_single=is_single) is None
-        return alarms(window) and is_trusted, window.tumor_probability
+        alarms = window.tumor_probability >= calibration.urgent_threshold
+        return alarms and doubts[window] is None, window.tumor_probability
 
-    speaking = max(windows, key=loudness)
+    speaking = max(doubts, key=loudness)
     boxes = {key: finding.prediction.boxes for key, finding in findings.items()}
-    tracks = lesion_tracks(volumes, boxes)
+    tracks = _tracks_in(speaking, lesion_tracks(volumes, boxes))
     probabilities = _with_summed_kinds(speaking, tracks, findings)
-    reasons = _reasons(speaking, probabilities, calibration, is_single=is_single, has_boxes=bool(tracks))
+    reasons = _reasons(speaking, probabilities, calibration, doubts[speaking], has_boxes=bool(tracks))
     return StudyAnswer(probabilities, reasons)
 
 
 def _windows(volume: Volume, findings: Mapping[SliceKey, SliceFinding]) -> list[_Window]:
-    """Every run of neighbouring slices as long as `SUPPORT_MM` asks for; of a shorter volume the whole."""
+    """Every run of neighbouring places that speaks together; of a shorter run of neighbours the whole."""
+    spacing = volume.spacing_mm
+    windows = []
+    for run in _runs(volume, findings):
+        together = min(_places_together(spacing), len(run))
+        for start in range(len(run) - together + 1):
+            places = run[start : start + together]
+            heard = [float(np.mean([finding.prediction.tumor_probability for finding in place])) for place in places]
+            windows.append(_Window(tuple(chain.from_iterable(places)), _said_together(heard, spacing)))
+    return windows
+
+
+def _runs(volume: Volume, findings: Mapping[SliceKey, SliceFinding]) -> Iterator[list[list[SliceFinding]]]:
+    """The slices place by place, parted where others are missing in between."""
     slices = [findings[header.slice_key] for header in volume.headers]
-    together = min(_slices_together(volume.spacing_mm), len(slices))
-    return [_Window(tuple(slices[start : start + together])) for start in range(len(slices) - together + 1)]
+    if volume.depths_mm is None:
+        yield [[each] for each in slices]
+        return
+    farthest = min(NEIGHBOURS_WITHIN_MM, GAP * (volume.spacing_mm or NEIGHBOURS_WITHIN_MM))
+    run: list[list[SliceFinding]] = []
+    last = -math.inf
+    for depth, finding in zip(volume.depths_mm, slices, strict=True):
+        if run and depth - last < SAME_PLACE_MM:
+            run[-1].append(finding)
+            continue
+        if run and depth - last > farthest + ROUNDING_MM:
+            yield run
+            run = []
+        run.append([finding])
+        last = depth
+    yield run
 
 
-def _slices_together(spacing_mm: float | None) -> int:
+def _places_together(spacing_mm: float | None) -> int:
     if spacing_mm is None:
         return UNPLACED_SLICES
-    if spacing_mm > NEIGHBOURS_WITHIN_MM:
-        return 1
     return max(FEWEST_NEIGHBOURS, math.ceil((SUPPORT_MM - ROUNDING_MM) / spacing_mm))
+
+
+def _said_together(heard: Sequence[float], spacing_mm: float | None) -> float:
+    """P(tumour) of neighbouring places: of thick slices their mean, of thinner ones what all but a missed one say."""
+    if spacing_mm is None or spacing_mm >= SUPPORT_MM - ROUNDING_MM:
+        return float(np.mean(heard))
+    missed = SLICES_MISSED if len(heard) > FEWEST_NEIGHBOURS + SLICES_MISSED else 0
+    return sorted(heard)[missed]
 
 
 def _doubt(window: _Window, calibration: Calibration, *, is_single: bool) -> ReviewReason | None:
@@ -126,15 +159,21 @@ def _doubt(window: _Window, calibration: Calibration, *, is_single: bool) -> Rev
     return None
 
 
+def _tracks_in(window: _Window, tracks: Sequence[LesionTrack]) -> list[LesionTrack]:
+    """The lesions that some of its slices show."""
+    keys = {finding.header.slice_key for finding in window.findings}
+    return [track for track in tracks if any(found.header.slice_key in keys for found in track.findings)]
+
+
 def _with_summed_kinds(
     speaking: _Window, tracks: Sequence[LesionTrack], findings: Mapping[SliceKey, SliceFinding]
 ) -> tuple[float, ...]:
     """P(tumour) of the window; the kinds over all slices of the lesion in it with the largest sum of scores."""
-    keys = {finding.header.slice_key for finding in speaking.findings}
-    inside = [track for track in tracks if any(found.header.slice_key in keys for found in track.findings)]
-    strongest = max(inside, key=lambda track: sum(found.box.score for found in track.findings), default=None)
-    shown = keys if strongest is None else {found.header.slice_key for found in strongest.findings}
-    kinds = np.sum([findings[key].prediction.probabilities for key in sorted(shown)], axis=0)
+    strongest = max(tracks, key=lambda track: sum(found.box.score for found in track.findings), default=None)
+    seen = (
+        speaking.findings if strongest is None else [findings[found.header.slice_key] for found in strongest.findings]
+    )
+    kinds = np.sum([finding.prediction.probabilities for finding in seen], axis=0)
     kinds[NO_TUMOR_INDEX] = 0.0
     probabilities = speaking.tumor_probability * kinds / kinds.sum()
     probabilities[NO_TUMOR_INDEX] = 1.0 - speaking.tumor_probability
@@ -142,9 +181,13 @@ def _with_summed_kinds(
 
 
 def _reasons(
-    speaking: _Window, probabilities: tuple[float, ...], calibration: Calibration, *, is_single: bool, has_boxes: bool
+    speaking: _Window,
+    probabilities: tuple[float, ...],
+    calibration: Calibration,
+    doubt: ReviewReason | None,
+    *,
+    has_boxes: bool,
 ) -> tuple[ReviewReason, ...]:
-    doubt = _doubt(speaking, calibration, is_single=is_single)
     reasons = [] if doubt is None else [doubt]
     if any(classifier_disagrees(finding.prediction, calibration) for finding in speaking.findings):
         reasons.append(ReviewReason.CLASSIFIER_DISAGREES)

@@ -18,14 +18,16 @@ import numpy.typing as npt
 from worker.domain import InstanceHeader
 from worker.weighting import Weighting, weighting_of
 
-SAME_PLACE_MM = 0.05
-"""Slices closer than this lie at one place: echoes, time points, copies."""
+SAME_PLACE_MM = 0.25
+"""Slices closer than this lie at one place: echoes, time points, copies. Positions of repeated scans differ by tenths
+of a millimetre where motion was corrected for; slices of a head are farther apart."""
 GAP = 1.5
 """Slices farther apart than this many times the usual distance have others missing between them."""
 _PARALLEL = 1e-3
 _ALONG_AXIS = 0.8
 _REPEATED_SHARE = 0.5
 _REPEATED_FROM = 3
+"""Places with several slices, from which on these are echoes or repetitions: half of all, and three at least."""
 
 _Vector = npt.NDArray[np.float64]
 
@@ -48,7 +50,8 @@ class Volume:
         headers: by place along the normal, else as `reading_order` has them; at least one.
         depths_mm: of each along the normal, LPS; `None` where a position or an orientation is missing.
         part: what tells it from other volumes of its series, for people; empty where there are none.
-        repetition: 1, or more where the same places were scanned before in this series.
+        repetition: 1 of the volume with the most places where the same ones were scanned several times in this series,
+            the first of such; more of the others.
     """
 
     headers: tuple[InstanceHeader, ...]
@@ -137,25 +140,42 @@ def _acquired(header: InstanceHeader) -> tuple[bool, int, str, bool, int, str, i
 
 
 def _volumes_of_series(slices: Sequence[InstanceHeader]) -> list[Volume]:
-    volumes: list[Volume] = []
     stacks, unplaced = _parallel_stacks(slices)
+    several = len(stacks) > 1 or (bool(stacks) and bool(unplaced))
+    volumes: list[Volume] = []
     for stack in stacks:
-        parts = _parts(stack)
-        several = len(stacks) > 1 or bool(unplaced)
-        orientation = Volume(tuple(header for _, header in stack), None).plane.value if several else ""
-        for part in parts:
-            ordered = sorted(part.stack, key=lambda placed: placed[0])
-            volumes.append(
-                Volume(
-                    tuple(header for _, header in ordered),
-                    tuple(depth for depth, _ in ordered),
-                    ", ".join(word for word in (orientation, *part.words) if word),
-                    part.repetition,
-                )
-            )
+        where = Volume(tuple(header for _, header in stack), None).plane.value if several else ""
+        volumes += _as_volumes(_parts(stack, _is_repeated(stack)), where, placed=True)
     if unplaced:
-        volumes.append(Volume(tuple(unplaced), None, "without position" if stacks else ""))
+        stack = [(0.0, header) for header in unplaced]
+        volumes += _as_volumes(_parts(stack, True), "without position" if several else "", placed=False)
     return volumes
+
+
+def _as_volumes(parts: Sequence["_Part"], where: str, *, placed: bool) -> list[Volume]:
+    ranks = _ranks(parts)
+    volumes = []
+    for part, rank in zip(parts, ranks, strict=True):
+        ordered = sorted(part.stack, key=lambda at: at[0])
+        volumes.append(
+            Volume(
+                tuple(header for _, header in ordered),
+                tuple(depth for depth, _ in ordered) if placed else None,
+                ", ".join(word for word in (where, *part.shown, *part.times) if word),
+                rank,
+            )
+        )
+    return volumes
+
+
+def _ranks(parts: Sequence["_Part"]) -> list[int]:
+    """Number each part among those that show the same, those with the most slices first, then the earlier ones."""
+    ranks = [0] * len(parts)
+    counts: Counter[tuple[str, ...]] = Counter()
+    for index in sorted(range(len(parts)), key=lambda index: -len(parts[index].stack)):
+        counts[parts[index].shown] += 1
+        ranks[index] = counts[parts[index].shown]
+    return ranks
 
 
 _Placed = tuple[float, InstanceHeader]
@@ -181,9 +201,16 @@ def _parallel_stacks(slices: Sequence[InstanceHeader]) -> tuple[list[list[_Place
 
 @dataclass(frozen=True)
 class _Part:
+    """Slices of a stack, in the order of acquisition.
+
+    Attributes:
+        shown: what they show that other parts do not, for people.
+        times: which repetition of what they show they are, likewise.
+    """
+
     stack: list[_Placed]
-    words: tuple[str, ...] = ()
-    repetition: int = 1
+    shown: tuple[str, ...] = ()
+    times: tuple[str, ...] = ()
 
 
 def _echo(header: InstanceHeader) -> Hashable:
@@ -193,6 +220,8 @@ def _echo(header: InstanceHeader) -> Hashable:
 _KEYS: tuple[tuple[str, Callable[[InstanceHeader], Hashable], bool], ...] = (
     ("echo", _echo, False),
     ("inversion", lambda header: header.acquisition.inversion_time_ms, False),
+    ("contrast", lambda header: header.acquisition.has_contrast_agent, False),
+    ("diffusion", lambda header: header.acquisition.b_value, False),
     ("kind", lambda header: header.acquisition.image_type, False),
     ("time point", lambda header: header.acquisition.time_point, True),
     ("acquisition", lambda header: header.acquisition.number, True),
@@ -200,9 +229,17 @@ _KEYS: tuple[tuple[str, Callable[[InstanceHeader], Hashable], bool], ...] = (
 """What tells slices at one place apart: its name for people, its value, whether it is the same picture once more."""
 
 
-def _parts(stack: list[_Placed]) -> list[_Part]:
+def _is_repeated(stack: Sequence[_Placed]) -> bool:
+    """Whether places are scanned several times, and not single slices doubled."""
+    counts = list(Counter(_places(stack)).values())
+    return sum(count > 1 for count in counts) >= max(_REPEATED_FROM, _REPEATED_SHARE * len(counts))
+
+
+def _parts(stack: list[_Placed], is_repeated: bool) -> list[_Part]:
     """Slices of one orientation, parted by what tells those at one place apart."""
     parts = [_Part(stack)]
+    if not is_repeated:
+        return parts
     for name, value, repeats in _KEYS:
         parts = [finer for part in parts for finer in _parted(part, name, value, repeats=repeats)]
     return [finer for part in parts for finer in _repetitions(part)]
@@ -213,25 +250,24 @@ def _parted(part: _Part, name: str, value: Callable[[InstanceHeader], Hashable],
     for placed in part.stack:
         groups.setdefault(value(placed[1]), []).append(placed)
     # where it also differs from place to place it does not tell the slices of one place apart
-    if not 1 < len(groups) <= max(_occurrences(part.stack)):
+    if not 1 < len(groups) <= max(_occurrences(part.stack)) or min(map(len, groups.values())) < _REPEATED_FROM:
         return [part]
+    words = [f"{name} {number}" for number in range(1, len(groups) + 1)]
     return [
-        _Part(group, (*part.words, f"{name} {number}"), number if repeats else part.repetition)
-        for number, group in enumerate(groups.values(), start=1)
+        _Part(group, part.shown, (*part.times, word)) if repeats else _Part(group, (*part.shown, word), part.times)
+        for word, group in zip(words, groups.values(), strict=True)
     ]
 
 
 def _repetitions(part: _Part) -> list[_Part]:
-    """Whole stacks scanned again, where nothing in the header says so; single doubled slices stay where they are."""
-    counts = list(Counter(_places(part.stack)).values())
-    repeated = sum(count > 1 for count in counts)
-    if repeated < max(_REPEATED_FROM, _REPEATED_SHARE * len(counts)):
+    """Whole stacks scanned again, where nothing in the header says so."""
+    if len(set(_places(part.stack))) == 1 or not _is_repeated(part.stack):
         return [part]
     again: dict[int, list[_Placed]] = {}
     for placed, number in zip(part.stack, _occurrences(part.stack), strict=True):
         again.setdefault(number, []).append(placed)
     return [
-        replace(part, stack=stack, words=(*part.words, f"repetition {number}"), repetition=number)
+        replace(part, stack=stack, times=(*part.times, f"repetition {number}"))
         for number, stack in sorted(again.items())
     ]
 

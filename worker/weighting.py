@@ -21,12 +21,13 @@ _FLUID_NULLED_FROM = 1500.0
 _SHORT_ECHO, _SHORT_GRADIENT_ECHO, _LONG_ECHO = 30.0, 12.0, 60.0
 _SHORT_REPETITION, _LONG_REPETITION = 1100.0, 1800.0
 
-_OTHER_WORDS = re.compile(r"T2\s?\*|T2.?STAR|SWI|SWAN|DWI|DIFF|DTI|PERF|BOLD|FMRI|ASL|DSC|TOF|(?<![A-Z0-9])PD(?![A-Z])")
+_OTHER_WORDS = re.compile(r"T2\s?\*|T2.?STAR|SWI|SWAN|DWI|DIFF|DTI|PERF|BOLD|FMRI|ASL|DSC|TOF")
 _T1_WORDS = re.compile(r"(?<![A-Z0-9])T1|MP.?RAGE|BRAVO|SPGR")
 _FLAIR_WORDS = re.compile(r"FLAIR|DARK.?FLUID|TIRM")
 _T2_WORDS = re.compile(r"(?<![A-Z0-9])T2")
 _CONTRAST_WORDS = re.compile(
-    r"(?<![A-Z])(GD|GAD|GADO\w*|POST|CE|CONTRAST|KM|POST.?CON\w*)(?![A-Z])|\+\s?(C|GD|K)(?![A-Z])|T1C(?![A-Z])"
+    r"(?<![A-Z])(GD|GAD|GADO\w*|POST|CE|CONTRASTE?|INJECT\w*|KM|POST.?CON\w*)(?![A-Z])"
+    r"|\+\s?(C|GD|K)(?![A-Z])|(?<![A-Z])C\s?\+|T1C(?![A-Z])"
 )
 _NO_CONTRAST_WORDS = re.compile(r"(?<![A-Z])(PRE|NON|NO|WITHOUT|W/O)(?![A-Z])")
 
@@ -44,7 +45,7 @@ def weighting_of(acquisition: Acquisition, description: str | None) -> Weighting
     words = (description or "").upper()
     if acquisition.is_echo_planar or _OTHER_WORDS.search(words):
         return Weighting.OTHER
-    found = _fluid_nulled(words) or _by_times(acquisition) or _by_words(words)
+    found = _fluid_nulled(words) or _by_times(acquisition) or _by_words(acquisition, words)
     if found is Weighting.T1 and (acquisition.has_contrast_agent or _names_contrast(words)):
         return Weighting.T1_CONTRAST
     return found
@@ -66,13 +67,16 @@ def _by_times(acquisition: Acquisition) -> Weighting | None:
     short = _SHORT_GRADIENT_ECHO if acquisition.is_gradient_echo else _SHORT_ECHO
     if echo < short and (repetition < _SHORT_REPETITION or 0 < inversion < _FLUID_NULLED_FROM):
         return Weighting.T1
-    return Weighting.OTHER
+    return None
 
 
-def _by_words(words: str) -> Weighting:
+def _by_words(acquisition: Acquisition, words: str) -> Weighting:
+    """From the description; a short echo of a series called T2 is its proton density."""
     if _T1_WORDS.search(words):
         return Weighting.T1
-    return Weighting.T2 if _T2_WORDS.search(words) else Weighting.OTHER
+    echo = acquisition.echo_time_ms
+    is_late = echo is None or echo >= _LONG_ECHO
+    return Weighting.T2 if is_late and _T2_WORDS.search(words) else Weighting.OTHER
 
 
 def _names_contrast(words: str) -> bool:

@@ -253,3 +253,12 @@ def test_a_key_image_without_area_is_refused() -> None:
 def test_a_time_without_zone_is_refused() -> None:
     with pytest.raises(ValueError, match="no time zone"):
         render_pdf(report(reported_at=report().reported_at.replace(tzinfo=None)))
+
+
+def test_an_urgent_study_is_not_headed_no_tumor() -> None:
+    split = (("Glioma", 0.3), ("Meningioma", 0.28), ("No Tumor", 0.4), ("Pituitary", 0.02))
+    urgent = pdf_text(render_pdf(report(label="No Tumor", probabilities=split)))
+    assert "Above the operating point, kind unclear Tumour" in urgent
+    assert "probability 60.0 %" in urgent
+    routine = pdf_text(render_pdf(report(label="No Tumor", probabilities=split, priority=Priority.ROUTINE)))
+    assert "Most likely class No Tumor probability 40.0 %" in routine

@@ -87,7 +87,7 @@ def test_a_study_slice_by_slice_with_one_late_one_cut_and_one_doubled(
     assert (study.state, study.revision, study.incomplete) == (StudyState.REPORTED, 1, True)
     assert deployment.reports() == [f"{study.public_id}-r1.pdf"]
     text = report_text(deployment, study, 1)
-    assert f"instance numbers {CUT}, {LATE} were not received" in text
+    assert f"instance numbers {CUT}, {LATE} are not among the images that could be read" in text
     assert queries.SAME_SOP_UID in text
 
     outcome = {name: (row.state, row.reason) for name, row in files(deployment).items()}
@@ -107,7 +107,7 @@ def test_a_study_slice_by_slice_with_one_late_one_cut_and_one_doubled(
     assert [result.revision for result in study.results] == [1, 2]
     text = report_text(deployment, study, 2)
     assert "supersedes revision 1" in text
-    assert f"instance numbers {CUT} were not received" in text
+    assert f"instance numbers {CUT} are not among the images that could be read" in text
     page_says(deployment, "supersedes revision 1")
 
     # one slice fewer was received for each of: cut, late; the twin is one more, the copy none

@@ -1,5 +1,6 @@
 """Planning and reading without a worker: what belongs together, in which order, at what cost of memory."""
 
+import csv
 import os
 import weakref
 from collections.abc import Sequence
@@ -8,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.system.slices import SHARED
+from tests.worker.intake.test_shared_data import DEVIATIONS
 from tests.worker.scans import (
     BOX,
     FakePredictor,
@@ -131,6 +134,36 @@ class TestStudies:
             ("left_out", "series_not_selected"),
         ]
         assert (line.label, line.boxes) == ("No Tumor", ())
+
+    def test_copies_of_a_series_take_nothing_away(self, tmp_path: Path, scratch: Path) -> None:
+        slices = {f"{n}.dcm": dicom(7, 5 * n, level=150) for n in range(5)}
+        copies = {f"b/{name}": content for name, content in slices.items()}
+        folder = write(tmp_path / "in", {f"a/{name}": content for name, content in slices.items()} | copies)
+        (line,) = read(scratch, folder)
+        assert {file.status for file in line.files} == {FileStatus.READ}
+        assert (line.label, len(line.boxes)) == ("Glioma", 10)
+
+    def test_the_patient_of_a_series_that_is_left_out_counts(self, tmp_path: Path, scratch: Path) -> None:
+        other = slice_dataset(7, 2, patient_id="B")
+        other.SeriesInstanceUID, other.SeriesNumber = "1.2.7.4", 2
+        folder = write(tmp_path / "in", {"1.dcm": dicom(7, 1, patient_id="A"), "2.dcm": dicom_bytes(other)})
+        units = plan_units(list_inputs([folder]), scratch, DEFAULT_LIMITS)
+        (line,) = predict_units(units, FakePredictor(), DEFAULT_LIMITS, 8, 1)  # type: ignore[arg-type]
+        assert line.review_reasons == ("patient_id_conflict",)
+
+    def test_a_series_is_shown_by_the_window_of_what_is_read(self, tmp_path: Path, scratch: Path) -> None:
+        files = {}
+        for time, width in ((1, 256), (2, 700), (3, 700)):
+            for place in range(4):
+                dataset = slice_dataset(7, 5 * place, level=100)
+                dataset.SOPInstanceUID = f"1.2.7.{time}.{place}"
+                dataset.TemporalPositionIdentifier = time
+                dataset.WindowCenter, dataset.WindowWidth = width / 2, width
+                files[f"{time}{place}.dcm"] = dicom_bytes(dataset)
+        folder = write(tmp_path / "in", files)
+        (line,) = read(scratch, folder)
+        assert [file.status for file in line.files] == ["read"] * 4 + ["left_out"] * 8
+        assert line.label == "Glioma"  # the other window shows it too dark for the fake predictor
 
     def test_boxes_come_in_reading_order_of_the_slices(self, tmp_path: Path, scratch: Path) -> None:
         folder = write(tmp_path / "in", {f"{9 - z}.dcm": dicom(7, z, level=150) for z in (1, 2, 3)})
@@ -303,3 +336,25 @@ def test_slices_of_different_patients_in_one_study_are_for_review(
     write(tmp_path, {f"{n}.dcm": dicom(7, n, patient_id=value) for n, value in enumerate(patient_ids, start=1)})
     (line,) = read(scratch, *sorted(tmp_path.glob("*.dcm")))
     assert (line.priority, tuple(line.review_reasons)) == (priority, reasons)
+
+
+needs_shared = pytest.mark.skipif(not SHARED.is_dir(), reason=f"no DICOM files at {SHARED}; set TRIAGE_SHARED")
+
+
+@needs_shared
+def test_all_shared_files_have_the_outcome_that_their_manifest_names(scratch: Path) -> None:
+    with (SHARED / "MANIFEST.csv").open(newline="") as file:
+        expected = {row["file"]: row["expected"].split("|") for row in csv.DictReader(file)}
+    lines = read(scratch, SHARED)
+    found = {
+        names(line, SHARED)[index]: "predicted" if file.status == "read" else f"{file.status}:{file.reason}"
+        for line in lines
+        for index, file in enumerate(line.files)
+    }
+    wrong = {
+        name: (outcome, expected[name])
+        for name, outcome in found.items()
+        if name in expected and name not in DEVIATIONS and outcome not in expected[name]
+    }
+    assert wrong == {}
+    assert found.keys() >= {name for name in expected if "ignored" not in expected[name]}

@@ -382,3 +382,18 @@ def test_what_is_asked_every_few_seconds_walks_over_no_table(sqlite_engine: Engi
         plan = str(connection.execute(text(f"EXPLAIN QUERY PLAN {statement}")).all())
     assert "SEARCH" in plan
     assert index in plan
+
+
+def test_files_of_series_that_are_not_read_say_so_until_they_are(sessions: Sessions) -> None:
+    with sessions.begin() as session:
+        study = receive(session, header(1))
+        receive(session, header(2, series_uid="1.2.3.10"))
+        session.expire_all()
+        first, second = study.instances
+        queries.note_left_out(session, study, {second.sha256: "Others show more."})
+        assert [(file.state, file.reason, file.message) for file in study.files] == [
+            (FileState.READ, None, None),
+            (FileState.LEFT_OUT, "series_not_selected", "Others show more."),
+        ]
+        queries.note_left_out(session, study, {first.sha256: "Others show more."})
+        assert [file.state for file in study.files] == [FileState.LEFT_OUT, FileState.READ]

@@ -223,7 +223,8 @@ class TestNotes:
         study.receive(header(1), header(14))
         study.analyse([(HEALTHY, ())] * 2)
         assert study.content().notes == (
-            "Incomplete: instance numbers 2, 3, 4, 5, 6, 7, 8, 9, 10, 11 … were not received.",
+            "Incomplete: instance numbers 2, 3, 4, 5, 6, 7, 8, 9, 10, 11 … "  # noqa: ISC004  one sentence
+            "are not among the images that could be read.",
         )
 
     def test_a_study_that_was_cut_off(self, series: Study1) -> None:

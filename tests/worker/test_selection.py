@@ -60,7 +60,7 @@ def test_one_of_each_weighting_goes_first() -> None:
     assert read(headers, 1) == ["5 contrast"]
     assert read(headers, 3) == ["2 t1", "3 flair", "5 contrast"]
     assert read(headers, 4) == ["1 t2", "2 t1", "3 flair", "5 contrast"]
-    assert read(headers, 5) == ["1 t2", "2 t1", "3 flair", "4 other", "5 contrast"]
+    assert read(headers, 5) == ["1 t2", "2 t1", "3 flair", "5 contrast", "6 contrast"]
 
 
 def test_another_plane_goes_before_a_second_of_the_same() -> None:
@@ -89,4 +89,4 @@ def test_of_a_time_series_one_volume_is_read_whatever_the_room() -> None:
     ]  # fmt: skip
     choices = choose(times, 8)
     assert [choice.is_read for choice in choices] == [True, False, False]
-    assert choices[1].why_not == "The same slices of an earlier time point are read."
+    assert choices[1].why_not == "Another scan of the same slices in this series is read."

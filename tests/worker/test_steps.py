@@ -181,7 +181,7 @@ class TestDicomStudy:
     def test_a_late_slice_opens_a_second_revision(self, home: Home) -> None:
         home.drop("1.dcm", dicom(7, 1))
         home.run_when_quiet()
-        for number in (2, 3):
+        for number in (2, 3, 4, 5):
             home.drop(f"{number}.dcm", dicom(7, number, BRIGHT))
         home.run_when_quiet()
         study = home.study()
@@ -193,7 +193,7 @@ class TestDicomStudy:
         class Interrupted(FakePredictor):
             def predict(self, images: Sequence[GreyImage], *_: object) -> list[SlicePrediction]:
                 if not self.batches:
-                    for number in (2, 3):
+                    for number in (2, 3, 4, 5):
                         home.drop(f"{number}.dcm", dicom(7, number, BRIGHT))
                     home.visit(INTAKE)
                 return super().predict(images)

@@ -34,12 +34,16 @@ TUMOR = seen(GLIOMA, BOX)
 
 
 def answer(
-    predictions: Sequence[SlicePrediction], apart: float | None = 5.0, calibration: Calibration = CALIBRATION
+    predictions: Sequence[SlicePrediction],
+    apart: float | None = 5.0,
+    calibration: Calibration = CALIBRATION,
+    depths: Sequence[float] | None = None,
 ) -> StudyAnswer:
-    """Of a series whose slices are so many millimetres apart, or have no position."""
+    """Of a series whose slices are so many millimetres apart, or lie at these depths, or have no position."""
     findings = {}
     for number, prediction in enumerate(predictions):
-        position = None if apart is None else (0.0, 0.0, number * apart)
+        depth = depths[number] if depths else number * (apart or 0.0)
+        position = None if apart is None else (0.0, 0.0, depth)
         head = header(number, geometry=PixelGeometry(80, 90, (1.0, 1.0), position, AXIAL))
         findings[head.slice_key] = SliceFinding(head, prediction)
     return answer_of(volumes_of(finding.header for finding in findings.values()), findings, calibration)
@@ -57,13 +61,31 @@ class TestNeighbours:
     def test_a_lesion_over_four_millimetres_is_found_among_many(self, apart: float, slices: int) -> None:
         around = [seen()] * 60
         assert tumor([*around, *[TUMOR] * slices, *around], apart) == pytest.approx(0.95)
-        assert tumor([*around, *[TUMOR] * (slices - 1), *around], apart) < 0.9
+
+    @pytest.mark.parametrize(("apart", "slices"), [(1.0, 2), (1.333, 2), (2.0, 1), (3.0, 1), (3.9, 1)])
+    def test_a_smaller_one_of_thin_slices_is_no_alarm(self, apart: float, slices: int) -> None:
+        certain = seen((0.99, 0.0, 0.01, 0.0), BOX)
+        around = [seen()] * 60
+        assert tumor([*around, *[certain] * slices, *around], apart) < 0.05
+
+    def test_of_thin_slices_one_may_miss_it(self) -> None:
+        assert tumor([*[seen()] * 9, TUMOR, TUMOR, seen(), TUMOR, *[seen()] * 9], 1.0) == pytest.approx(0.95)
+
+    def test_one_thick_slice_has_half_a_say(self) -> None:
+        assert tumor([seen(), seen(), TUMOR, seen()], 5.0) == pytest.approx((0.95 + 0.03) / 2)
+
+    def test_copies_of_a_slice_are_one(self) -> None:
+        assert tumor([seen(), TUMOR, TUMOR, seen(), seen()], depths=[0.0, 5.0, 5.0, 10.0, 15.0]) == pytest.approx(0.49)
+
+    def test_slices_on_both_sides_of_a_gap_are_no_neighbours(self) -> None:
+        predictions = [seen(), seen(), TUMOR, TUMOR, seen(), seen()]
+        assert tumor(predictions, depths=[0.0, 5.0, 10.0, 85.0, 90.0, 95.0]) == pytest.approx(0.49)
 
     def test_one_thin_slice_among_two_hundred_is_no_alarm(self) -> None:
         assert tumor([*[seen()] * 100, TUMOR, *[seen()] * 100], 1.0) < CALIBRATION.urgent_threshold
 
     def test_tumours_on_slices_that_are_no_neighbours_do_not_add_up(self) -> None:
-        assert tumor([TUMOR if n % 8 == 0 else seen() for n in range(80)], 1.0) < CALIBRATION.urgent_threshold
+        assert tumor([TUMOR if n % 3 == 0 else seen() for n in range(80)], 1.0) < CALIBRATION.urgent_threshold
 
     def test_slices_far_apart_speak_for_themselves(self) -> None:
         assert tumor([seen(), TUMOR, seen()], 18.0) == pytest.approx(0.95)
@@ -141,3 +163,8 @@ class TestOtherReasons:
 
     def test_a_tumour_without_a_box(self) -> None:
         assert answer([seen(GLIOMA)]).review_reasons == (ReviewReason.TUMOR_WITHOUT_BOX,)
+
+    def test_a_box_elsewhere_does_not_mark_it(self) -> None:
+        boxed = seen(HEALTHY, BOX)
+        slices = [seen(GLIOMA), seen(GLIOMA), seen(), seen(), seen(), boxed]
+        assert answer(slices).review_reasons == (ReviewReason.TUMOR_WITHOUT_BOX,)

@@ -90,7 +90,7 @@ class TestParts:
         assert len(volumes_of(headers)) == 1
 
     def test_kinds_of_image(self) -> None:
-        headers = stack(3, 6, image_type=("W",)) + stack(3, 6, first=3, image_type=("F",))
+        headers = stack(3, 6, 9, image_type=("W",)) + stack(3, 6, 9, first=4, image_type=("F",))
         assert [part for part, *_ in parts(headers)] == ["kind 1", "kind 2"]
 
     def test_time_points_are_repetitions(self) -> None:
@@ -119,6 +119,52 @@ class TestParts:
             ("echo 2, time point 1", 1),
             ("echo 2, time point 2", 2),
         ]
+
+    def test_contrast_and_diffusion_are_no_repetitions(self) -> None:
+        plain, agent = stack(3, 6, 9), stack(3, 6, 9, first=4, has_contrast_agent=True)
+        assert [(part, number) for part, number, _ in parts(plain + agent)] == [("contrast 1", 1), ("contrast 2", 1)]
+        still, weighted = stack(3, 6, 9, b_value=0.0), stack(3, 6, 9, first=4, b_value=1000.0)
+        assert [(part, number) for part, number, _ in parts(still + weighted)] == [
+            ("diffusion 1", 1),
+            ("diffusion 2", 1),
+        ]
+
+    def test_of_repetitions_the_one_with_the_most_places_is_the_first(self) -> None:
+        headers = stack(*range(0, 45, 3), number=1) + stack(*range(0, 72, 3), first=100, number=2)
+        assert [(part, number, len(depths or ())) for part, number, depths in parts(headers)] == [
+            ("acquisition 1", 2, 15),
+            ("acquisition 2", 1, 24),
+        ]
+
+    def test_slabs_that_share_a_slice_stay_together(self) -> None:
+        headers = stack(*range(0, 36, 3), number=1) + stack(*range(33, 72, 3), first=100, number=2)
+        (volume,) = volumes_of(headers)
+        assert (len(volume.headers), volume.doubled) == (25, 1)
+
+    def test_a_scan_that_was_begun_anew_loses_nothing(self) -> None:
+        headers = stack(*range(0, 30, 3), number=1) + stack(*range(0, 72, 3), first=100, number=2)
+        assert [(volume.repetition, len(volume.levels_mm)) for volume in volumes_of(headers)] == [(1, 24)]
+
+    def test_time_points_scanned_twice_are_all_repetitions_of_one(self) -> None:
+        headers = [
+            head
+            for time in (1, 2, 3)
+            for again in (1, 2)
+            for head in stack(3, 6, 9, first=100 * time + 10 * again, time_point=time, number=again)
+        ]
+        assert sorted(volume.repetition for volume in volumes_of(headers)) == [1, 2, 3, 4, 5, 6]
+
+    def test_places_that_differ_by_a_tenth_of_a_millimetre_are_the_same(self) -> None:
+        headers = stack(3, 6, 9, 12) + stack(3.1, 6.1, 9.1, 12.1, first=10)
+        assert [volume.spacing_mm for volume in volumes_of(headers)] == [3.0, pytest.approx(3.0)]
+
+    def test_echoes_without_positions(self) -> None:
+        headers = [
+            replace(at(None, None, instance_number=2 * n + late, sop_uid=f"1.{n}.{late}"),
+                    acquisition=Acquisition(echo_time_ms=(12.0, 95.0)[late]))
+            for n in range(4) for late in (0, 1)
+        ]  # fmt: skip
+        assert [(volume.part, len(volume.headers)) for volume in volumes_of(headers)] == [("echo 1", 4), ("echo 2", 4)]
 
     def test_one_doubled_slice_is_no_repetition(self) -> None:
         (volume,) = volumes_of(stack(3, 6, 6, 9, 12, number=None))

@@ -13,9 +13,11 @@ from pydantic.fields import FieldInfo
 from worker.cli.commands import PROGRAM, app
 from worker.cli.details import StudyDetails
 from worker.cli.status import Status
+from worker.cli.verification import Verification
 from worker.cli.worklist import WorklistRow
 from worker.domain import ReviewReason
 from worker.errors import Reason
+from worker.findings import SENTENCES
 from worker.settings import Settings
 
 GENERATED = "<!-- Made by `python docs/generate.py`; a test holds it fresh. Do not edit. -->"
@@ -76,11 +78,11 @@ def _other_outputs() -> Iterator[str]:
         "Original names are patient data."
     )
     yield f"`worklist`: an array in worklist order of objects with {_keys(WorklistRow)}."
-    yield (
-        f"`status`: an object with {_keys(Status)}. `queues` counts bells, `waiting` work; "
-        "of the states, `left_out` is reserved."
-    )
+    yield (f"`status`: an object with {_keys(Status)}. `queues` counts bells, `waiting` work.")
     yield f"`show`: an object with {_keys(StudyDetails)}."
+    troubles = "\n".join(f"| `{trouble}` | {sentence} |" for trouble, sentence in SENTENCES.items())
+    yield f"`verify`: an object with {_keys(Verification)}. What `trouble` says:"
+    yield f"| | |\n|---|---|\n{troubles}"
 
 
 def _keys(record: type) -> str:

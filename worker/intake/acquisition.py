@@ -26,6 +26,7 @@ def acquisition_of(dataset: Dataset, frame: Dataset) -> Acquisition:
         or _says(dataset, "EchoPulseSequence", "GRADIENT", "BOTH"),
         is_echo_planar=_says(dataset, "ScanningSequence", "EP") or _says(dataset, "EchoPlanarPulseSequence", "YES"),
         has_contrast_agent=_has_contrast_agent(dataset),
+        b_value=_b_value(frame, dataset),
         image_type=(texts_of(frame, "FrameType") or texts_of(dataset, "ImageType"))[2:],
         time_point=integer_of(frame, "TemporalPositionIndex") or integer_of(dataset, "TemporalPositionIdentifier"),
         number=integer_of(frame, "FrameAcquisitionNumber") or integer_of(dataset, "AcquisitionNumber"),
@@ -35,6 +36,12 @@ def acquisition_of(dataset: Dataset, frame: Dataset) -> Acquisition:
 def _positive(dataset: Dataset, keyword: str) -> float | None:
     number = number_of(dataset, keyword)
     return number if math.isfinite(number) and number > 0 else None
+
+
+def _b_value(*places: Dataset) -> float | None:
+    """The first b-value given, which may be zero."""
+    numbers = (number_of(place, "DiffusionBValue") for place in places)
+    return next((number for number in numbers if math.isfinite(number)), None)
 
 
 def _says(dataset: Dataset, keyword: str, *terms: str) -> bool:

@@ -21,6 +21,7 @@ _MACROS = {
     "MREchoSequence": ("EffectiveEchoTime",),
     "MRTimingAndRelatedParametersSequence": ("RepetitionTime",),
     "MRModifierSequence": ("InversionTimes",),
+    "MRDiffusionSequence": ("DiffusionBValue",),
     "MRImageFrameTypeSequence": ("FrameType",),
     "FrameContentSequence": ("TemporalPositionIndex", "FrameAcquisitionNumber"),
 }

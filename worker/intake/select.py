@@ -130,8 +130,12 @@ def _has_term(facts: HeaderFacts, terms: frozenset[str]) -> bool:
 def _is_other_part(facts: HeaderFacts, _limits: IntakeLimits) -> bool:
     """BodyPartExamined goes before descriptions, and a head that any of them names before both.
 
-    A wrong body part is common, and what is no brain after all goes to a person by its content.
+    A wrong body part is common, and what is no brain after all goes to a person by its content. Only the description of
+    a whole study that names a head, of a series that twice names another part, is that of an examination of both.
     """
+    names_other = facts.body_part in OTHER_BODY_PARTS and not OTHER_PART_WORDS.isdisjoint(facts.series_words)
+    if names_other and HEAD_WORDS.isdisjoint(facts.series_words):
+        return True
     if not HEAD_WORDS.isdisjoint(facts.part_words) or facts.body_part in HEAD_WORDS:
         return False
     return facts.body_part in OTHER_BODY_PARTS or not OTHER_PART_WORDS.isdisjoint(facts.part_words)

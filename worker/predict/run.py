@@ -31,6 +31,7 @@ class _Reading:
     files: list[FileLine] = field(default_factory=list)
     handed_over: int = 0
     predicted: list[tuple[SliceFinding, str]] = field(default_factory=list)
+    patient_ids_conflict: bool = False
 
     @property
     def is_done(self) -> bool:
@@ -45,10 +46,12 @@ class _Plan:
     Attributes:
         ranges: how the series of each file is shown, by the file's name.
         why_not: slices that are not read.
+        patient_ids_conflict: whether the files name different patients, those that are not read among them.
     """
 
     ranges: Mapping[str, GreyRange] = field(default_factory=dict)
     why_not: Mapping[SliceKey, str] = field(default_factory=dict)
+    patient_ids_conflict: bool = False
 
 
 def predict_units(
@@ -83,6 +86,7 @@ def _slices(
         reading = _Reading(unit)
         readings.append(reading)
         plan = _planned(unit, limits, max_series)
+        reading.patient_ids_conflict = plan.patient_ids_conflict
         for file in unit.files:
             outcome = unit.refusal or _read(file, limits, plan.ranges.get(file.name))
             on_file()
@@ -107,10 +111,11 @@ def _planned(unit: Unit, limits: IntakeLimits, max_series: int) -> _Plan:
         return _Plan()
     looks = ((file.name, _read(file, limits)) for file in unit.files)
     headers = {name: look.headers for name, look in looks if isinstance(look, ReadInstance)}
-    slices = [header for each in headers.values() for header in each]
-    ranges = series_ranges(slices)
+    slices = {header.slice_key: header for each in headers.values() for header in each}  # copies of a file are one
+    why_not = _why_not(list(slices.values()), max_series)
+    ranges = series_ranges(header for key, header in slices.items() if key not in why_not)
     shown = {name: ranges[each[0].series_uid] for name, each in headers.items() if each[0].series_uid in ranges}
-    return _Plan(shown, _why_not(slices, max_series))
+    return _Plan(shown, why_not, patient_ids_conflict(slices.values()))
 
 
 def _why_not(headers: Sequence[InstanceHeader], max_series: int) -> dict[SliceKey, str]:
@@ -152,7 +157,7 @@ def _lines(reading: _Reading, predictor: Predictor) -> Iterator[StudyLine]:
     analysis = conclude(
         [finding for finding, _ in named],
         predictor.bundle.calibration,
-        patient_id_conflict=patient_ids_conflict(headers),
+        patient_id_conflict=reading.patient_ids_conflict,
     )
     yield answered(reading.files, analysis, named, model)
 

@@ -1,11 +1,12 @@
 """From a complete study to predictions, findings and a priority."""
 
+from collections.abc import Sequence
 from itertools import chain, groupby
 
 from worker.analysis import conclude, predict_slices
 from worker.domain import Analysis, SliceFinding
 from worker.pipeline import ANALYSE
-from worker.selection import choose, chosen_headers
+from worker.selection import Choice, choose, chosen_headers, left_out_objects
 from worker.services import Services
 from worker.steps.headers import headers_of
 from worker.steps.pixels import stored_slices
@@ -25,16 +26,19 @@ def analyse_studies(services: Services, claim: Claim) -> None:
     with services.session.begin() as session:
         studies = {study.study_uid: study for study in queries.whole_studies(session, claim.ids)}
     most = services.settings.max_series
-    headers = {uid: chosen_headers(choose(headers_of(study), most)) for uid, study in studies.items()}
+    choices = {uid: choose(headers_of(study), most) for uid, study in studies.items()}
+    headers = {uid: chosen_headers(chosen) for uid, chosen in choices.items()}
     slices = chain.from_iterable(stored_slices(services, study_headers) for study_headers in headers.values())
     lengths = {study_uid: len(study_headers) for study_uid, study_headers in headers.items()}
     findings = predict_slices(services.predictor, slices, services.settings.batch_size)
     findings = followed(services, claim, studies, lengths, findings)
     for study_uid, group in groupby(findings, key=lambda finding: finding.header.study_uid):
-        _commit(services, claim, studies[study_uid], list(group))
+        _commit(services, claim, studies[study_uid], choices[study_uid], list(group))
 
 
-def _commit(services: Services, claim: Claim, study: Study, findings: list[SliceFinding]) -> None:
+def _commit(
+    services: Services, claim: Claim, study: Study, choices: Sequence[Choice], findings: list[SliceFinding]
+) -> None:
     predictor = services.predictor
     analysis: Analysis = conclude(findings, predictor.bundle.calibration, patient_id_conflict=study.patient_id_conflict)
     instance_ids = {instance.sha256: instance.id for instance in study.instances}
@@ -58,5 +62,6 @@ def _commit(services: Services, claim: Claim, study: Study, findings: list[Slice
         if not moved:
             return  # a late slice reopened the study: it will be read again with that slice
         queries.forget_revision(session, study)
+        queries.note_left_out(session, study, left_out_objects(choices))
         queries.add_result(session, study, analysis, instance_ids, predictor.bundle.version, predictor.engine_name, now)
         queries.record(session, "analysed", now, study.id, detail=f"{len(findings)} slices, {analysis.priority}")

@@ -1,6 +1,6 @@
 """Every other SQL statement of the worker. Functions take a session; the caller owns the transaction."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import Any
@@ -12,6 +12,7 @@ from sqlalchemy.sql.base import ExecutableOption
 
 from trainer.runtime.records import Box
 from worker.domain import Analysis, InstanceHeader, PixelGeometry, Priority, StudyKind
+from worker.errors import Reason
 from worker.patient_coordinates import corners_mm
 from worker.store.models import (
     UNFINISHED_FILES,
@@ -293,6 +294,16 @@ def _lesion_box(geometry: PixelGeometry, box: Box) -> LesionBox:
         y2=y2,
         corners_mm=None if corners is None else [list(corner) for corner in corners],
     )
+
+
+def note_left_out(session: Session, study: Study, why: Mapping[str, str]) -> None:
+    """Mark the files whose objects (by sha256) are not read in this revision, and those again that are."""
+    for instance in study.instances:
+        file, sentence = session.get_one(ScanFile, instance.file_id), why.get(instance.sha256)
+        if sentence is not None:
+            file.state, file.reason, file.message = FileState.LEFT_OUT, Reason.SERIES_NOT_SELECTED, sentence
+        elif file.state == FileState.LEFT_OUT:
+            file.state, file.reason, file.message = FileState.READ, None, None
 
 
 def forget_revision(session: Session, study: Study) -> None:

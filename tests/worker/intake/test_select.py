@@ -157,6 +157,10 @@ REFUSED: list[tuple[Reason, dict[str, object]]] = [
     (Reason.NOT_BRAIN, {"body_part": "KNEE"}),
     (Reason.NOT_BRAIN, named("T", "SAG", "LUMBAR", body_part=None)),
     (Reason.NOT_BRAIN, named("AX", "PROSTATE", body_part="UNKNOWN")),
+    (
+        Reason.NOT_BRAIN,
+        named("SAG", "CSPINE", body_part="CSPINE") | {"part_words": frozenset({"BRAIN", "AND", "SAG", "CSPINE"})},
+    ),
     (Reason.NOT_BRAIN, {"body_part": None, "part_words": frozenset({"MRT", "KNIE", "LINKS"})}),
 ]
 
