@@ -161,3 +161,34 @@ def health(
     if reasons:
         raise CommandError(" ".join(reasons))
     typer.echo("Healthy: database and broker answer and no work is stuck.")
+
+
+@app.command()
+def verify(
+    sums: Annotated[
+        bool, typer.Option("--sums", help="Read every stored and delivered file and check its sum.")
+    ] = False,
+    repair: Annotated[
+        bool,
+        typer.Option("--repair", help="Remove waste older than an hour; have a wrong worklist page written again."),
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Compare database, store and outbox: exit 0 when they agree, else 1, naming what is lost, doubled or left over.
+
+    A worker may run meanwhile. Every file is one of reported, rejected with its bytes and reason, a duplicate of a
+    known one, an unpacked archive, part of a study that failed, or waiting. No finding names a patient or a file.
+    """
+    from worker.cli.failure import FAILED
+    from worker.cli.opening import load_settings
+    from worker.cli.printing import print_json
+    from worker.cli.verification import print_verification
+    from worker.cli.verification import verify as verify_home
+
+    found = verify_home(load_settings(), sums=sums, repair_waste=repair)
+    if as_json:
+        print_json(found)
+    else:
+        print_verification(found)
+    if not found.clean:
+        raise typer.Exit(FAILED)

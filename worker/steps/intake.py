@@ -22,6 +22,7 @@ from worker.steps.archive import unpack
 from worker.steps.disk import disk_trouble_is_transient
 from worker.store import queries
 from worker.store.archives import complete_archive
+from worker.store.chores import want_worklist
 from worker.store.claims import Claim, move
 from worker.store.models import FileState, ScanFile
 
@@ -110,6 +111,7 @@ def _accept(services: Services, claim: Claim, row: ScanFile, read: ReadInstance)
             )  # fmt: skip
             if moved:
                 queries.record(session, "duplicate", now, known.study_id, row.id)
+                want_worklist(session, now)  # the page names all files of a study
                 logger.info("file %d is a duplicate of one of study row %d", row.id, known.study_id)
                 _complete_archive_of(session, row, now)
             return

@@ -1,6 +1,6 @@
 """The worklist page, made from the database: one writer at a time, at most once a second."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from sqlalchemy.orm import Session
 
@@ -8,6 +8,7 @@ from reports.content import Priority, WorklistEntry
 from reports.worklist import render_worklist
 from worker.outbox import INDEX_NAME
 from worker.services import Services
+from worker.settings import Settings
 from worker.steps.deliver import outbox_of
 from worker.steps.disk import disk_trouble_is_transient
 from worker.store.chores import finish_worklist
@@ -24,12 +25,17 @@ def write_worklist(services: Services, claim: Claim) -> None:
     now = services.now()
     with services.session.begin() as session:
         wanted = session.get_one(Chore, claim.ids[0]).wanted
-        entries = worklist_entries(session, services.settings.worklist_size, thumbnails=THUMBNAILS_SHOWN)
-        totals = worklist_totals(session)
+        page = render_page(session, services.settings, now)
     with disk_trouble_is_transient("worklist"):
-        outbox_of(services).deliver_bytes(INDEX_NAME, render_worklist(entries, now, totals).encode())
+        outbox_of(services).deliver_bytes(INDEX_NAME, page.encode())
     with services.session.begin() as session:
         finish_worklist(session, claim.token, wanted, services.now(), PAUSE)
+
+
+def render_page(session: Session, settings: Settings, now: datetime) -> str:
+    """The page as it is at `now`: the same rows give the same page."""
+    entries = worklist_entries(session, settings.worklist_size, thumbnails=THUMBNAILS_SHOWN)
+    return render_worklist(entries, now, worklist_totals(session))
 
 
 def worklist_entries(session: Session, limit: int | None = None, *, thumbnails: int = 0) -> list[WorklistEntry]:

@@ -1,0 +1,221 @@
+"""Do database, store and outbox agree? The audit behind `python -m worker verify`.
+
+A worker may run meanwhile: the database is looked at first and the disk afterwards, and what is on the disk alone
+counts only once it is older than any work in hand.
+"""
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from worker.findings import Finding, Trouble
+from worker.inbox_files import claimed_file
+from worker.outbox import REJECTED_FOLDER, REPORTS_FOLDER, rejected_folder
+from worker.settings import Settings
+from worker.steps.deliver import REASON_FILE
+from worker.store.audit import FileRow, Snapshot, StudyRow
+from worker.store.models import UNFINISHED_FILES, UNFINISHED_STUDIES, FileState, StudyState
+from worker.store.objects import CHUNK_BYTES, ObjectStore
+
+HOUR = 3600.0
+"""Younger things on the disk may be work in hand."""
+
+
+@dataclass(frozen=True)
+class Audit:
+    """The result; field names are those of the JSON contract.
+
+    Attributes:
+        outcomes: how many files are reported, rejected, duplicate, unpacked, failed or waiting.
+        objects: how many stored objects were looked at.
+        findings: what is wrong, sorted.
+    """
+
+    outcomes: dict[str, int]
+    objects: int
+    findings: tuple[Finding, ...]
+
+
+@dataclass(frozen=True)
+class Auditor:
+    """Compares one look at the database with the disk; `now` is in epoch seconds, `sums` reads every byte."""
+
+    settings: Settings
+    snapshot: Snapshot
+    now: float
+    sums: bool = False
+
+    def audit(self) -> Audit:
+        """Look at everything but the worklist page."""
+        outcomes = Counter({"reported": 0, "rejected": 0, "duplicate": 0, "unpacked": 0, "failed": 0, "waiting": 0})
+        outcomes.update(self._outcome(row) for row in self.snapshot.files)
+        checks = (self._files(), self._studies(), self._reports(), self._store(), self._claims(), self._outbox())
+        findings = {finding for check in checks for finding in check} | set(self._left_overs())
+        return Audit(dict(outcomes), len(self.snapshot.objects), tuple(sorted(findings)))
+
+    def _outcome(self, row: FileRow) -> str:
+        if row.state in UNFINISHED_FILES:
+            return "waiting"
+        if row.state in (FileState.REJECTED, FileState.DUPLICATE):
+            return str(row.state)
+        study = self.snapshot.studies.get(row.study_id or 0)
+        if study is None:
+            return "unpacked"
+        return "waiting" if study.state in UNFINISHED_STUDIES else study.state
+
+    def _files(self) -> Iterator[Finding]:
+        for row in self.snapshot.files:
+            trouble = self._trouble_of(row)
+            if trouble is not None:
+                yield Finding(trouble, f"file {row.id}")
+
+    def _trouble_of(self, row: FileRow) -> Trouble | None:
+        if row.state in UNFINISHED_FILES:
+            return None if self._has_bytes(row) else Trouble.BYTES_MISSING
+        if row.state == FileState.DUPLICATE:
+            known = self.snapshot.instances.get(row.sha256 or "")
+            return None if known is not None and known == row.study_id else Trouble.DUPLICATE_OF_NOTHING
+        if row.state == FileState.REJECTED:
+            return None if self._is_returned(row) else Trouble.REJECTION_INCOMPLETE
+        if row.state == FileState.READ:
+            belongs = row.study_id in self.snapshot.studies and row.id in self.snapshot.instance_files
+            return None if belongs or row.id in self.snapshot.archives else Trouble.READ_WITHOUT_STUDY
+        return None if row.state == FileState.LEFT_OUT else Trouble.UNKNOWN_STATE
+
+    def _has_bytes(self, row: FileRow) -> bool:
+        """Members of an archive get theirs only after their rows; who moved on meanwhile had them."""
+        if row.sha256 is not None or row.parent_state == FileState.CLAIMED:
+            return True
+        return claimed_file(self.settings.claimed, row.claim_id) is not None
+
+    def _is_returned(self, row: FileRow) -> bool:
+        folder = self.settings.outbox / rejected_folder(row.id)
+        content = _content_of(folder)
+        if content is None or not (folder / REASON_FILE).is_file():
+            return False
+        return row.size_bytes is None or content.stat().st_size == row.size_bytes
+
+    def _studies(self) -> Iterator[Finding]:
+        with_images = set(self.snapshot.instances.values())
+        reported = {(row.study_id, row.revision) for row in self.snapshot.reports}
+        states = set(StudyState)
+        for study in self.snapshot.studies.values():
+            subject = f"study {study.public_id}"
+            if study.state not in states:
+                yield Finding(Trouble.UNKNOWN_STATE, subject)
+            if study.id not in with_images:
+                yield Finding(Trouble.STUDY_WITHOUT_IMAGE, subject)
+            if study.state == StudyState.REPORTED and (study.id, study.revision) not in reported:
+                yield Finding(Trouble.NO_REPORT, subject)
+        for (study_id, _), count in self.snapshot.announcements.items():
+            if study_id is not None and count > 1:
+                yield Finding(Trouble.REPORTED_TWICE, f"study {self.snapshot.studies[study_id].public_id}")
+
+    def _reports(self) -> Iterator[Finding]:
+        for row in self.snapshot.reports:
+            study = self.snapshot.studies[row.study_id]
+            if not _is_delivered(study, row.revision):
+                continue
+            delivered = self.settings.outbox / row.path
+            if not delivered.is_file():
+                yield Finding(Trouble.REPORT_MISSING, row.path)
+            elif self.sums and sha256_of(delivered) != row.sha256:
+                yield Finding(Trouble.REPORT_DAMAGED, row.path)
+
+    def _store(self) -> Iterator[Finding]:
+        wanted, store = self.snapshot.objects, ObjectStore(self.settings.store)
+        for sha256 in wanted:
+            path = store.path_of(sha256)
+            if not path.is_file():
+                yield Finding(Trouble.OBJECT_MISSING, f"store/{sha256}")
+            elif self.sums and sha256_of(path) != sha256:
+                yield Finding(Trouble.OBJECT_DAMAGED, f"store/{sha256}")
+        for path in self.settings.store.glob("??/*"):
+            if path.name not in wanted and self._is_old(path):
+                yield Finding(Trouble.OBJECT_ORPHAN, f"store/{path.parent.name}/{path.name}")
+
+    def _claims(self) -> Iterator[Finding]:
+        rows = {row.claim_id: row for row in self.snapshot.files}
+        for folder in _entries(self.settings.claimed):
+            row = rows.get(folder.name)
+            if not self._is_old(folder):
+                continue
+            if row is None:
+                yield Finding(Trouble.CLAIM_ORPHAN, f"inbox/.claimed/{folder.name}")
+            elif row.state != FileState.CLAIMED and row.sha256 is not None:
+                yield Finding(Trouble.CLAIM_LEFT_OVER, f"inbox/.claimed/{folder.name}")
+
+    def _outbox(self) -> Iterator[Finding]:
+        named = {row.path for row in self.snapshot.reports}
+        for path in _entries(self.settings.outbox / REPORTS_FOLDER):
+            relative = f"{REPORTS_FOLDER}/{path.name}"
+            if path.suffix == ".pdf" and relative not in named and self._is_old(path):
+                # what people put there themselves is nobody's business, and its name may be a patient's
+                yield Finding(Trouble.REPORT_ORPHAN, relative if _is_ours(path.stem) else REPORTS_FOLDER)
+        refused = {
+            rejected_folder(row.id): row
+            for row in self.snapshot.files
+            if row.state in (FileState.REJECTED, FileState.REJECTING)
+        }
+        for folder in _entries(self.settings.outbox / REJECTED_FOLDER):
+            relative = f"{REJECTED_FOLDER}/{folder.name}"
+            row = refused.get(relative)
+            if row is None and self._is_old(folder):
+                yield Finding(Trouble.REJECTION_ORPHAN, relative if folder.name.isdigit() else REJECTED_FOLDER)
+            elif row is not None and row.state == FileState.REJECTED and self._is_damaged(row, folder):
+                yield Finding(Trouble.REJECTION_DAMAGED, relative)
+
+    def _is_damaged(self, row: FileRow, folder: Path) -> bool:
+        content = _content_of(folder)
+        return self.sums and row.sha256 is not None and content is not None and sha256_of(content) != row.sha256
+
+    def _left_overs(self) -> Iterator[Finding]:
+        home, outbox = self.settings.home, self.settings.outbox
+        for folder in (self.settings.store, outbox, outbox / REPORTS_FOLDER):
+            for path in folder.glob(".*.part"):
+                if self._is_old(path):
+                    yield Finding(Trouble.PART_LEFT_OVER, str(path.relative_to(home)))
+        waiting = {row.claim_id for row in self.snapshot.files if row.state == FileState.CLAIMED}
+        for path in _entries(home / "unpacking"):
+            if path.name not in waiting and self._is_old(path):
+                yield Finding(Trouble.UNPACKING_LEFT_OVER, f"unpacking/{path.name}")
+
+    def _is_old(self, path: Path) -> bool:
+        return is_older(path, self.now, HOUR)
+
+
+def is_older(path: Path, now: float, seconds: float) -> bool:
+    """Has nothing happened to it for so long? What is gone is not old."""
+    try:
+        return now - path.lstat().st_mtime > seconds
+    except FileNotFoundError:
+        return False
+
+
+def sha256_of(path: Path) -> str:
+    """The sum of a file's bytes, read in pieces."""
+    digest = hashlib.sha256()
+    with path.open("rb") as content:
+        while chunk := content.read(CHUNK_BYTES):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def _is_delivered(study: StudyRow, revision: int) -> bool:
+    return study.state == StudyState.REPORTED or revision < study.revision
+
+
+def _is_ours(stem: str) -> bool:
+    public_id, _, revision = stem.rpartition("-r")
+    return revision.isdigit() and public_id.isalnum()
+
+
+def _content_of(folder: Path) -> Path | None:
+    """The rejected file beside its reason."""
+    return next((path for path in _entries(folder) if path.name != REASON_FILE), None)
+
+
+def _entries(folder: Path) -> list[Path]:
+    return sorted(folder.iterdir()) if folder.is_dir() else []
