@@ -6,10 +6,11 @@ DATA ?= dataset
 ARGS ?=
 GPU ?=
 UPGRADE ?=
+RUNS ?= 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install install-gpu install-train run demo train test check lock secrets clean
+.PHONY: help install install-gpu install-train run demo train test chaos check lock secrets clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -62,6 +63,15 @@ train: $(VENV)/.installed-everything ## Train a model from DATA=dataset (more op
 
 test: check ## Install everything, check, run all tests (some of them: ARGS="tests/worker -k inbox")
 	$(BIN)/python -m pytest $(ARGS)
+
+# RUNS=5 goes through all scenarios five times.
+chaos: $(VENV)/.installed-everything ## Do all the damage of tests/chaos, and write docs/reliability.md's table anew
+	rm -f docs/runs/chaos/faults.csv
+	for run in $$(seq $(RUNS)); do \
+		CHAOS_RECORD=docs/runs/chaos/faults.csv CHAOS_SEED=$$run \
+		$(BIN)/python -m pytest -m "long or not long" tests/chaos $(ARGS) || exit 1; \
+	done
+	$(BIN)/python docs/generate.py
 
 check: $(VENV)/.installed-everything ## Lint, format, types, import rules
 	$(BIN)/ruff check

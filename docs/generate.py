@@ -1,7 +1,8 @@
 """Write what is made from code and figures anew: `python docs/generate.py`; `--check` only says what is out of date.
 
 docs/cli.md and docs/settings.md from the program, the README's figures from the bundled model's metrics.json, the
-tables of docs/training.md and docs/evaluation.md from that and docs/runs/ (copies of run folders, without weights).
+tables of docs/training.md and docs/evaluation.md from that and docs/runs/ (copies of run folders, without weights), the
+table of docs/reliability.md from docs/runs/chaos/faults.csv (`make chaos` writes it).
 """  # noqa: INP001  a script, not a package
 
 import csv
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.chaos.record import fault_table, read_record
 from trainer.card_figures import UNSEEN, overview
 from trainer.figure_records import Figures
 from trainer.figure_table import (
@@ -37,6 +39,8 @@ from worker.settings import Settings
 DOCS = Path(__file__).resolve().parent
 README = DOCS.parent / "README.md"
 SEED_RUN, CROSS_VALIDATION = DOCS / "runs" / "seed", DOCS / "runs" / "cross-validation" / "cross-validation.json"
+
+FAULTS = DOCS / "runs" / "chaos" / "faults.csv"
 
 
 @dataclass(frozen=True)
@@ -204,6 +208,16 @@ def evaluation_page() -> str:
     return with_block((DOCS / "evaluation.md").read_text(), "protocols", table)
 
 
+def reliability_page() -> str:
+    """docs/reliability.md with its table."""
+
+    def table() -> str:
+        with FAULTS.open(newline="") as lines:
+            return fault_table(read_record(lines))
+
+    return with_block((DOCS / "reliability.md").read_text(), "faults", table)
+
+
 def readme_page() -> str:
     """README.md with the figures of the bundled model."""
     return with_block(README.read_text(), "figures", lambda: bundled_model_table(Settings().model_folder))
@@ -216,6 +230,7 @@ def main() -> int:
         DOCS / "settings.md": settings_page(),
         DOCS / "training.md": training_page(),
         DOCS / "evaluation.md": evaluation_page(),
+        DOCS / "reliability.md": reliability_page(),
         README: readme_page(),
     }
     stale = [path for path, page in pages.items() if path.read_text() != page]

@@ -25,6 +25,7 @@ START_SECONDS = 60.0
 STOP_SECONDS = 30.0
 POLL_SECONDS = 0.02
 PORTS_TRIED = 5
+MEMORY_ONLY = ("--save", "", "--appendonly", "no")
 
 
 class ServerError(Exception):
@@ -41,6 +42,43 @@ def redis_server(*, persistent: bool = False) -> Iterator[str]:
             yield f"redis://127.0.0.1:{port}/0"
         finally:
             _stop(process, signal.SIGTERM)
+
+
+@dataclass
+class MortalRedis:
+    """A Redis without persistence that can be killed, and started again, empty, at the same address."""
+
+    folder: Path
+    process: subprocess.Popen[bytes]
+    port: int
+
+    @property
+    def url(self) -> str:
+        """Its address, for workers."""
+        return f"redis://127.0.0.1:{self.port}/0"
+
+    def kill(self) -> None:
+        """kill -9: every message is gone."""
+        _stop(self.process, signal.SIGKILL)
+
+    def start(self) -> None:
+        """Start it again."""
+        command = [_redis_program(), "--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.folder)]
+        log = self.folder / "log"
+        self.process = _spawn([*command, *MEMORY_ONLY], log)
+        if not _is_up(self.process, partial(_is_redis, self.port, self.process.pid)):
+            raise ServerError(f"redis-server did not start again: {log.read_text()}")
+
+
+@contextmanager
+def mortal_redis() -> Iterator[MortalRedis]:
+    """A Redis of its own that a test may kill."""
+    with _temporary_folder("triage-redis-") as folder:
+        server = MortalRedis(folder, *_start_redis(folder, MEMORY_ONLY))
+        try:
+            yield server
+        finally:
+            _stop(server.process, signal.SIGTERM)
 
 
 @dataclass(frozen=True)
@@ -67,6 +105,36 @@ class PostgresServer:
 
     def _connect(self) -> psycopg.Connection:
         return psycopg.connect(host=str(self.socket_folder), user="postgres", dbname="postgres", autocommit=True)
+
+
+@dataclass(frozen=True)
+class MortalPostgres(PostgresServer):
+    """A Postgres that can be stopped and started again with its data."""
+
+    processes: list[subprocess.Popen[bytes]]
+
+    def stop(self, request: signal.Signals = signal.SIGINT) -> None:
+        """End all sessions and stop; SIGQUIT does not even write a checkpoint."""
+        _stop(self.processes[-1], request)
+
+    def start(self) -> None:
+        """Start it, for the first time or again."""
+        log = self.socket_folder.parent / "log"
+        self.processes.append(_start_postgres(self.socket_folder, log, self.answers))
+
+
+@contextmanager
+def mortal_postgres() -> Iterator[MortalPostgres]:
+    """A Postgres of its own that a test may stop."""
+    with _temporary_folder("triage-postgres-") as folder:
+        data = folder / "data"
+        data.mkdir()
+        server = MortalPostgres(data, [])
+        server.start()
+        try:
+            yield server
+        finally:
+            server.stop()
 
 
 @contextmanager

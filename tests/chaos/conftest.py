@@ -1,0 +1,35 @@
+"""The grounds: embedded, and a Redis and a Postgres that may be killed."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.chaos.ground import SMALL_AND_QUICK, Ground
+from tests.servers import MortalPostgres, mortal_postgres, mortal_redis
+from tests.system.deployment import Deployment
+
+
+@pytest.fixture(scope="session")
+def shared_postgres() -> Iterator[MortalPostgres]:
+    """One server for all; every scenario has a database of its own and leaves the server running."""
+    with mortal_postgres() as postgres:
+        yield postgres
+
+
+@pytest.fixture
+def embedded(tmp_path: Path) -> Iterator[Ground]:
+    """SQLite and the file broker."""
+    deployment = Deployment(tmp_path / "home", dict(SMALL_AND_QUICK))
+    yield Ground(deployment)
+    deployment.close()
+
+
+@pytest.fixture
+def scaled_out(tmp_path: Path, shared_postgres: MortalPostgres) -> Iterator[Ground]:
+    """Redis and Postgres."""
+    with mortal_redis() as redis:
+        servers = {"TRIAGE_BROKER_URL": redis.url, "TRIAGE_DATABASE_URL": shared_postgres.create_database()}
+        deployment = Deployment(tmp_path / "home", SMALL_AND_QUICK | servers)
+        yield Ground(deployment, redis, shared_postgres)
+        deployment.close()
