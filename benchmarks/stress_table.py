@@ -209,7 +209,7 @@ class AnsweredFile:
 def answers(predictor: Predictor, paths: Sequence[Path]) -> Iterator[AnsweredFile]:
     """What became of every file, in order, each a study of its own."""
     units = [Unit([InputFile(path, str(path))]) for path in paths]
-    lines = predict_units(units, predictor, DEFAULT_LIMITS, BATCH_SIZE)
+    lines = predict_units(units, predictor, DEFAULT_LIMITS, BATCH_SIZE, Settings().max_series)
     for path, line in zip(paths, lines, strict=True):
         yield AnsweredFile(line, *_identity(path)) if line.status is StudyStatus.OK else AnsweredFile(line, None, None)
 

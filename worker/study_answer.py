@@ -34,6 +34,7 @@ from worker.volumes import GAP, SAME_PLACE_MM, Volume
 
 FEWEST_NEIGHBOURS = 2
 """So many places speak together at least where they are neighbours at all."""
+WHOLLY_FAMILIAR = 1.0 - 1e-6
 UNPLACED_SLICES = 3
 """So many slices in a row speak together where no position says how far apart they are."""
 
@@ -148,11 +149,13 @@ def _said_together(heard: Sequence[float], spacing_mm: float | None) -> float:
 def _doubt(window: _Window, calibration: Calibration, *, is_single: bool) -> ReviewReason | None:
     """Why what a window says is not to be acted upon without a person.
 
-    In a study of several slices a tumour needs to show where the model knows the kind of image, at least in part.
+    In a study of several slices a tumour needs to show where the model knows the kind of image: at least in part where
+    neighbours say the same, wholly where one slice stands alone.
     """
     if window.mostly(lambda prediction: is_unlike_brain_mr(prediction, calibration)):
         return ReviewReason.UNLIKE_BRAIN_MR
-    is_known = is_single or window.mostly(lambda prediction: familiarity(prediction.novelty, calibration) > 0)
+    needed = 0.0 if len(window.findings) > 1 else WHOLLY_FAMILIAR
+    is_known = is_single or window.mostly(lambda prediction: familiarity(prediction.novelty, calibration) > needed)
     alarms = window.tumor_probability >= calibration.urgent_threshold
     if window.mostly(lambda prediction: caps_at_review(prediction, calibration)) or (alarms and not is_known):
         return ReviewReason.UNSURE_OF_UNFAMILIAR

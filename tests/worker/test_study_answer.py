@@ -124,6 +124,12 @@ class TestDoubt:
         assert answer([seen(), strange, strange, seen()]).review_reasons == (ReviewReason.UNSURE_OF_UNFAMILIAR,)
         assert answer([strange]).review_reasons == ()  # of a single picture its own, stricter limit decides
 
+    def test_a_slice_that_stands_alone_must_be_wholly_familiar(self) -> None:
+        half, whole = (seen(GLIOMA, BOX, novelty=novelty) for novelty in (0.45, 0.4))
+        assert answer([seen(), half, seen()], 18.0).review_reasons == (ReviewReason.UNSURE_OF_UNFAMILIAR,)
+        assert answer([seen(), whole, seen()], 18.0).review_reasons == ()
+        assert answer([seen(), half, half, seen()]).review_reasons == ()
+
     def test_one_that_is_familiar_speaks_before_a_louder_one_that_is_not(self) -> None:
         louder = seen((0.98, 0.0, 0.02, 0.0), BOX, novelty=0.6)
         found = answer([louder, louder, seen(), seen(), TUMOR, TUMOR])
