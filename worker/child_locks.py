@@ -6,7 +6,8 @@ children, and those that replace them, would wait for ever. The kernel releases 
 """
 
 import fcntl
-import os
+import tempfile
+from pathlib import Path
 from types import TracebackType
 
 from billiard.pool import Pool
@@ -21,7 +22,8 @@ class ProcessLock:
     """
 
     def __init__(self) -> None:
-        self._file = os.memfd_create("triage-lock")
+        self._file, name = tempfile.mkstemp(prefix="triage-lock-")
+        Path(name).unlink()  # it needs no name, and so goes with the last process
 
     def acquire(self) -> bool:
         """Wait for the lock; always true, as the semaphore's method is."""

@@ -19,6 +19,8 @@ def obey_the_parent_alone() -> None:
 
 
 def _listen(**_: Any) -> None:
+    if not hasattr(signal, "sigwaitinfo"):
+        return  # macOS
     # a handler written in Python is not told who sent the signal; threads made later inherit the mask
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
     threading.Thread(target=_relay, args=(os.getppid(),), name="sigterm", daemon=True).start()
