@@ -7,6 +7,7 @@ tell of files inside a folder that was moved in.
 
 import logging
 import queue
+import signal
 import time
 import warnings
 from collections.abc import Callable
@@ -158,9 +159,12 @@ class Inbox:
                 continue
             if not inbox_files.is_regular(path):
                 self._tracker.forget(path)
-            elif self._tracker.look(path, Look(status.st_size, status.st_mtime_ns), now):
+            elif self._stands_still(path, Look(status.st_size, status.st_mtime_ns), now):
                 settled.append(path)
         return settled
+
+    def _stands_still(self, path: Path, found: Look, now: float) -> bool:
+        return self._tracker.look(path, found, now) and not inbox_files.is_being_written(path)
 
     def _has_room(self) -> bool:
         has_room = self._services.has_room()
@@ -234,6 +238,7 @@ class InboxStep(bootsteps.StartStopStep):  # type: ignore[misc]  # celery is unt
         """Open the inbox and look at it regularly."""
         app = parent.app
         app.services.parent_work.make_forks_wait()
+        signal.signal(signal.SIGIO, signal.SIG_IGN)  # see is_being_written
         self.inbox = Inbox(app.services, lambda: app.ring(INTAKE))
         self.inbox.open()
         parent.timer.call_repeatedly(LOOK_EVERY_SECONDS, self.inbox.look)

@@ -2,7 +2,7 @@
 
 import os
 import signal
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 
 import pytest
 
@@ -97,3 +97,18 @@ def test_two_workers_on_one_inbox(scaled_out: Ground) -> None:
     scaled_out.deployment.start()
     scaled_out.drop(scans(COUNT))
     scaled_out.survives("two workers on one inbox")
+
+
+@ON_BOTH
+def test_a_writer_that_pauses_longer_than_the_settle_time(ground: Ground) -> None:
+    ground.deployment.start()
+    slow = scans(5)
+    with ExitStack() as writers:
+        inbox = ground.deployment.settings.inbox
+        files = {name: writers.enter_context((inbox / name).open("wb", buffering=0)) for name in slow}
+        for third in range(3):
+            for name, content in slow.items():
+                files[name].write(content[third * len(content) // 3 : (third + 1) * len(content) // 3])
+            ground.pause(2, 2.5)  # thrice the settle time of these tests is 0.9
+    ground.dropped |= slow
+    ground.survives("writers that pause longer than the settle time")

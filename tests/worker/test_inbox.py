@@ -384,3 +384,22 @@ class TestStep:
             step.stop(parent)
         assert step.inbox is None
         step.stop(parent)  # a worker may be stopped twice
+
+
+def test_a_writer_may_pause_as_long_as_it_likes(services: ClockedServices) -> None:
+    watching = Watching(services)
+    path = watching.folder / "slow.dcm"
+    with path.open("wb") as writer:
+        writer.write(b"half")
+        writer.flush()
+        # far beyond the settle time: all that was heard was a write, and then nothing
+        watching.look_until(lambda: path in watching.inbox._tracker.paths and settled_by_the_clock(watching, path))
+        assert watching.rows() == []
+        writer.write(b" and half")
+    watching.look_until_taken("slow.dcm")
+    assert watching.claimed_bytes(watching.rows()[0]) == b"half and half"
+
+
+def settled_by_the_clock(watching: Watching, path: Path) -> bool:
+    watched = watching.inbox._tracker._watched[path]
+    return time.monotonic() - watched.still_since > 20 * watching.services.settings.settle_seconds

@@ -194,3 +194,20 @@ class TestClearing:
         (inbox / "new").mkdir()
         inbox_files.remove_empty_folders(inbox, time.time() + 59)
         assert (inbox / "new").is_dir()
+
+
+def test_a_file_that_somebody_may_still_write_to_is_known(inbox: Path) -> None:
+    path = inbox / "slow.dcm"
+    with path.open("wb") as writer:
+        writer.write(b"half")
+        writer.flush()
+        assert inbox_files.is_being_written(path)
+    assert not inbox_files.is_being_written(path)
+    with path.open("rb"):
+        assert not inbox_files.is_being_written(path)
+    with path.open("r+b"):
+        assert inbox_files.is_being_written(path)
+
+
+def test_what_cannot_be_opened_is_not_being_written(inbox: Path) -> None:
+    assert not inbox_files.is_being_written(inbox / "gone.dcm")
