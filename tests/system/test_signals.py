@@ -8,10 +8,12 @@ import pytest
 from sqlalchemy import select
 
 from tests.system.deployment import Deployment, wait_until
-from tests.worker.scans import png
+from tests.worker.scans import enhanced, png
 from worker.store.claims import ClaimableTable
 from worker.store.models import ScanFile, Study
 
+SLICES = 600
+"""More than any processor reads in the second or two after which a task is stopped."""
 DEPLOYMENTS = pytest.mark.parametrize("kind", ["embedded", "scaled_out"])
 
 
@@ -81,10 +83,9 @@ def test_idle_children_that_are_killed_are_replaced(kind: str, request: pytest.F
 
 
 def test_a_task_beyond_its_time_is_stopped_and_the_worker_goes_on(embedded: Deployment) -> None:
-    embedded.environment |= {"TRIAGE_TASK_TIME_LIMIT_SECONDS": "0.2", "TRIAGE_CLAIM_SIZE": "1"}
+    embedded.environment |= {"TRIAGE_TASK_TIME_LIMIT_SECONDS": "1", "TRIAGE_QUIET_SECONDS": "0"}
     worker = embedded.start()
-    embedded.drop("scan.png", png(1))
-    # a child's first analysis loads the network, which takes longer than this limit
+    embedded.drop("frames.dcm", enhanced(7, range(SLICES), [40] * SLICES))
     wait_until(lambda: "Hard time limit" in embedded.logs(), 60, "the time limit", embedded.logs)
     assert worker.stop_group() == 0
 
