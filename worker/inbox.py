@@ -212,7 +212,10 @@ class Inbox:
                 finished = queries.finished_claims(session, chunk)
             for claim_id in finished:
                 inbox_files.forget_claim(self._claimed, claim_id)
-            self._register([claim_id for claim_id in chunk if claim_id not in known])
+            unknown = [claim_id for claim_id in chunk if claim_id not in known]
+            self._register(
+                [claim_id for claim_id in unknown if not inbox_files.drop_empty_claim(self._claimed, claim_id)]
+            )
 
 
 def _observer(settings: Settings) -> BaseObserver:

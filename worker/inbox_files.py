@@ -120,6 +120,16 @@ def forget_claim(claimed: Path, claim_id: str) -> None:
     shutil.rmtree(claimed / claim_id, ignore_errors=True)
 
 
+def drop_empty_claim(claimed: Path, claim_id: str) -> bool:
+    """Remove a claim that a killed worker made and put nothing into; says whether it did. A file in it stays."""
+    try:
+        for folder, _, _ in os.walk(claimed / claim_id, topdown=False):
+            Path(folder).rmdir()
+    except OSError:
+        return False  # there is something in it
+    return True
+
+
 def remove_empty_folders(inbox: Path, now: float) -> None:
     """Clear away folders whose files have all been taken, a while after the last of them; `now` in epoch seconds."""
     for folder, _, _ in os.walk(inbox, topdown=False):

@@ -12,10 +12,13 @@ from tests.system.deployment import Deployment, wait_until
 from tests.worker.scans import png
 from worker.cli.broker import queue_lengths
 from worker.cli.verification import Verification, verify
+from worker.inbox import ADOPT_AFTER_SECONDS
 from worker.inbox_files import list_inbox
 from worker.store.models import Event, ScanFile
 
 DONE_SECONDS = 150.0
+TIDY_SECONDS = 3 * ADOPT_AFTER_SECONDS
+"""Claims of a killed worker are looked at after `ADOPT_AFTER_SECONDS`, at the next rescan."""
 SMALL_AND_QUICK = {
     "TRIAGE_ENGINE": "openvino-int8",
     "TRIAGE_CLAIM_SIZE": "4",
@@ -62,7 +65,9 @@ class Ground:
         damaged = time.monotonic()
         self.deployment.wait_until_done(len(self.dropped), DONE_SECONDS)
         recovery = time.monotonic() - damaged
-        wait_until(self._is_tidy, 30, "a clean audit", lambda: f"{self._audit()}\n{self.deployment.logs()}")
+        wait_until(
+            self._is_tidy, TIDY_SECONDS, "nothing left over", lambda: f"{self._left_over()}\n{self.deployment.logs()}"
+        )
         found = self._audit(sums=True)
         run = Run(
             scenario, self.name, len(self.dropped), self._lost(found), self._doubled(), len(found.findings), recovery
@@ -71,11 +76,22 @@ class Ground:
         assert (run.lost, run.doubled, found.findings) == (0, 0, ()), (run, found, self.deployment.logs())
 
     def _is_tidy(self) -> bool:
-        """Nothing in the inbox, nothing claimed, no message left, the page written: what is done in the background."""
-        claimed = self.deployment.settings.claimed
-        nothing_left = not any(claimed.iterdir()) and not any(list_inbox(self.deployment.settings.inbox))
-        lengths = queue_lengths(self.deployment.settings)
-        return nothing_left and lengths is not None and not any(lengths.values()) and self._audit().clean
+        return not self._left_over()
+
+    def _leftovers_and_logs(self) -> str:
+        return f"{self._left_over()}\n{self.deployment.logs()}"
+
+    def _left_over(self) -> list[str]:
+        """What is still in the inbox, claimed, a message or found by the audit: work done in the background."""
+        settings = self.deployment.settings
+        lengths = queue_lengths(settings)
+        return [
+            *(f"claimed: {path.relative_to(settings.home)}" for path in settings.claimed.rglob("*")),
+            *(f"in the inbox: {path}" for path in list_inbox(settings.inbox)),
+            *(["broker does not answer"] if lengths is None else []),
+            *(f"messages in {queue}: {count}" for queue, count in (lengths or {}).items() if count),
+            *(str(finding) for finding in self._audit().findings),
+        ]
 
     def _audit(self, *, sums: bool = False) -> Verification:
         return verify(self.deployment.settings, sums=sums)

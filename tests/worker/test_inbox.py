@@ -344,6 +344,17 @@ class TestAdoption:
         assert folder.exists() is stays
         assert len(unopened.rows()) == 1
 
+    def test_a_claim_that_nothing_was_put_into_goes(self, unopened: Watching) -> None:
+        file = next(path for path in self.orphan(unopened, "a" * 32, 0).rglob("*") if path.is_file())
+        file.unlink()
+        nested = unopened.services.settings.claimed / ("a" * 32) / "sub"
+        nested.mkdir()
+        long_ago = time.time() - ADOPT_AFTER_SECONDS - 5
+        os.utime(nested.parent, (long_ago, long_ago))
+        unopened.inbox.look()
+        assert not nested.parent.exists()
+        assert (unopened.rows(), unopened.rings) == ([], 0)
+
     def test_no_claims_folder_is_no_trouble(self, unopened: Watching) -> None:
         unopened.services.settings.claimed.rmdir()
         unopened.inbox.look()
