@@ -25,7 +25,7 @@ from trainer.runtime.records import CLASSES, NO_TUMOR_INDEX, Box, GreyImage, Tum
 from worker.aspect import Aspect
 from worker.domain import InstanceHeader, SliceKey, StudyKind
 from worker.orientation import edge_letters
-from worker.selection import Choice
+from worker.selection import Choice, all_headers
 from worker.store.models import FileState, Prediction, Result, ScanFile, Study
 from worker.studies import missing_instance_numbers
 from worker.tracks import LesionTrack, lesion_tracks
@@ -202,7 +202,7 @@ def _irregularities(volume: Volume) -> str | None:
 
 def _notes(study: Study, choices: Sequence[Choice]) -> tuple[str, ...]:
     notes = []
-    missing = missing_instance_numbers([header for choice in choices for header in choice.volume.headers])
+    missing = missing_instance_numbers(all_headers(choices))
     if missing:
         listed = ", ".join(str(number) for number in missing[:10]) + (" …" if len(missing) > 10 else "")
         notes.append(f"Incomplete: instance numbers {listed} are not among the images that could be read.")

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from worker.domain import InstanceHeader
+from worker.domain import InstanceHeader, SliceKey
 from worker.volumes import Plane, Volume, volumes_of
 from worker.weighting import Weighting
 
@@ -44,20 +44,30 @@ def choose(headers: Sequence[InstanceHeader], max_series: int) -> list[Choice]:
     return [Choice(volume, _why_not(volume, id(volume) in chosen, max_series)) for volume in volumes]
 
 
+def all_headers(choices: Sequence[Choice]) -> list[InstanceHeader]:
+    """All slices of the study, in reading order."""
+    return [header for choice in choices for header in choice.volume.headers]
+
+
 def chosen_headers(choices: Sequence[Choice]) -> list[InstanceHeader]:
     """The slices that are read, in reading order."""
     return [header for choice in choices if choice.is_read for header in choice.volume.headers]
 
 
+def left_out_slices(choices: Sequence[Choice]) -> dict[SliceKey, str]:
+    """Why slices are not read: the sentence of each."""
+    return {
+        header.slice_key: choice.why_not
+        for choice in choices
+        if choice.why_not is not None
+        for header in choice.volume.headers
+    }
+
+
 def left_out_objects(choices: Sequence[Choice]) -> dict[str, str]:
     """Why objects are not read, none of whose slices is: sentences by sha256."""
     read = {header.sha256 for header in chosen_headers(choices)}
-    return {
-        header.sha256: choice.why_not
-        for choice in choices
-        for header in choice.volume.headers
-        if choice.why_not is not None and header.sha256 not in read
-    }
+    return {sha256: why for (sha256, _), why in left_out_slices(choices).items() if sha256 not in read}
 
 
 def _why_not(volume: Volume, is_chosen: bool, max_series: int) -> str | None:

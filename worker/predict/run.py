@@ -5,7 +5,7 @@ lines leave in the order of the units.
 """
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -18,7 +18,7 @@ from worker.intake import IntakeLimits, read_instance, sha256_of
 from worker.predict.inputs import InputFile
 from worker.predict.lines import FileLine, FileStatus, StudyLine, answered, refused
 from worker.predict.units import Unit
-from worker.selection import choose
+from worker.selection import choose, left_out_slices
 from worker.studies import patient_ids_conflict, series_ranges
 from worker.volumes import reading_order
 
@@ -93,7 +93,7 @@ def _slices(
             if isinstance(outcome, RejectedError):
                 reading.files.append(FileLine.rejected(file, outcome))
                 continue
-            why_not = plan.why_not if len(unit.files) > 1 else _why_not(outcome.headers, max_series)
+            why_not = plan.why_not if len(unit.files) > 1 else left_out_slices(choose(outcome.headers, max_series))
             wanted = [header for header in outcome.headers if header.slice_key not in why_not]
             if wanted:
                 reading.files.append(FileLine(file.name, FileStatus.READ, message=outcome.warning))
@@ -112,20 +112,10 @@ def _planned(unit: Unit, limits: IntakeLimits, max_series: int) -> _Plan:
     looks = ((file.name, _read(file, limits)) for file in unit.files)
     headers = {name: look.headers for name, look in looks if isinstance(look, ReadInstance)}
     slices = {header.slice_key: header for each in headers.values() for header in each}  # copies of a file are one
-    why_not = _why_not(list(slices.values()), max_series)
+    why_not = left_out_slices(choose(list(slices.values()), max_series))
     ranges = series_ranges(header for key, header in slices.items() if key not in why_not)
     shown = {name: ranges[each[0].series_uid] for name, each in headers.items() if each[0].series_uid in ranges}
     return _Plan(shown, why_not, patient_ids_conflict(slices.values()))
-
-
-def _why_not(headers: Sequence[InstanceHeader], max_series: int) -> dict[SliceKey, str]:
-    """The slices of a study that are not read, each with the sentence that says why."""
-    return {
-        header.slice_key: choice.why_not
-        for choice in choose(headers, max_series)
-        if choice.why_not is not None
-        for header in choice.volume.headers
-    }
 
 
 def _read(file: InputFile, limits: IntakeLimits, shown_by: GreyRange | None = None) -> ReadInstance | RejectedError:

@@ -6,7 +6,7 @@ from itertools import chain, groupby
 from worker.analysis import conclude, predict_slices
 from worker.domain import Analysis, SliceFinding
 from worker.pipeline import ANALYSE
-from worker.selection import Choice, choose, chosen_headers, left_out_objects
+from worker.selection import Choice, all_headers, choose, chosen_headers, left_out_objects
 from worker.services import Services
 from worker.steps.headers import headers_of
 from worker.steps.pixels import stored_slices
@@ -42,7 +42,7 @@ def _commit(
     predictor = services.predictor
     analysis: Analysis = conclude(findings, predictor.bundle.calibration, patient_id_conflict=study.patient_id_conflict)
     instance_ids = {instance.sha256: instance.id for instance in study.instances}
-    incomplete = bool(missing_instance_numbers(headers_of(study))) or study.incomplete
+    incomplete = bool(missing_instance_numbers(all_headers(choices))) or study.incomplete
     now = services.now()
     with services.session.begin() as session:
         moved = move(

@@ -1,4 +1,4 @@
-"""Rows back to records: the slices of a stored study as headers in reading order."""
+"""Rows back to records: the slices of a stored study as headers."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -6,12 +6,11 @@ from typing import Any
 
 from worker.domain import Acquisition, GreyRange, InstanceHeader, PixelGeometry, StudyKind
 from worker.store.models import Instance, Study
-from worker.volumes import reading_order
 
 
 def headers_of(study: Study) -> list[InstanceHeader]:
-    """Headers of all slices of a study, in reading order."""
-    return reading_order(header for instance in study.instances for header in _headers(study, instance))
+    """Headers of all slices of a study, as they came: `worker.volumes` puts them in order."""
+    return [header for instance in study.instances for header in _headers(study, instance)]
 
 
 def _headers(study: Study, instance: Instance) -> Iterator[InstanceHeader]:

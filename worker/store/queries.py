@@ -298,8 +298,9 @@ def _lesion_box(geometry: PixelGeometry, box: Box) -> LesionBox:
 
 def note_left_out(session: Session, study: Study, why: Mapping[str, str]) -> None:
     """Mark the files whose objects (by sha256) are not read in this revision, and those again that are."""
+    files = {file.id: file for file in session.scalars(select(ScanFile).where(ScanFile.study_id == study.id))}
     for instance in study.instances:
-        file, sentence = session.get_one(ScanFile, instance.file_id), why.get(instance.sha256)
+        file, sentence = files[instance.file_id], why.get(instance.sha256)
         if sentence is not None:
             file.state, file.reason, file.message = FileState.LEFT_OUT, Reason.SERIES_NOT_SELECTED, sentence
         elif file.state == FileState.LEFT_OUT:
