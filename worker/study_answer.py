@@ -8,7 +8,7 @@ it on every slice alike, so that neighbours who agree there prove nothing.
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, groupby
 
 import numpy as np
 
@@ -30,11 +30,10 @@ from worker.tracks import (
     LesionTrack,
     lesion_tracks,
 )
-from worker.volumes import GAP, SAME_PLACE_MM, Volume
+from worker.volumes import GAP, Volume
 
 FEWEST_NEIGHBOURS = 2
 """So many places speak together at least where they are neighbours at all."""
-WHOLLY_FAMILIAR = 1.0 - 1e-6
 UNPLACED_SLICES = 3
 """So many slices in a row speak together where no position says how far apart they are."""
 
@@ -83,18 +82,18 @@ def answer_of(
         calibration: of the model.
     """
     is_single = len(findings) == 1
-    doubts = {window: _doubt(window, calibration, is_single=is_single) for volume in volumes
-              for window in _windows(volume, findings)}  # fmt: skip
 
     def loudness(window: _Window) -> tuple[bool, float]:
         alarms = window.tumor_probability >= calibration.urgent_threshold
-        return alarms and doubts[window] is None, window.tumor_probability
+        is_trusted = alarms and _doubt(window, calibration, is_single=is_single) is None
+        return is_trusted, window.tumor_probability
 
-    speaking = max(doubts, key=loudness)
+    speaking = max((window for volume in volumes for window in _windows(volume, findings)), key=loudness)
     boxes = {key: finding.prediction.boxes for key, finding in findings.items()}
     tracks = _tracks_in(speaking, lesion_tracks(volumes, boxes))
     probabilities = _with_summed_kinds(speaking, tracks, findings)
-    reasons = _reasons(speaking, probabilities, calibration, doubts[speaking], has_boxes=bool(tracks))
+    doubt = _doubt(speaking, calibration, is_single=is_single)
+    reasons = _reasons(speaking, probabilities, calibration, doubt, has_boxes=bool(tracks))
     return StudyAnswer(probabilities, reasons)
 
 
@@ -119,15 +118,14 @@ def _runs(volume: Volume, findings: Mapping[SliceKey, SliceFinding]) -> Iterator
         return
     farthest = min(NEIGHBOURS_WITHIN_MM, GAP * (volume.spacing_mm or NEIGHBOURS_WITHIN_MM))
     run: list[list[SliceFinding]] = []
-    last = -math.inf
-    for depth, finding in zip(volume.depths_mm, slices, strict=True):
-        if run and depth - last < SAME_PLACE_MM:
-            run[-1].append(finding)
-            continue
+    last = math.nan
+    slices_of = groupby(zip(volume.places, volume.depths_mm, slices, strict=True), key=lambda placed: placed[0])
+    for _, placed in slices_of:
+        (_, depth, first), *copies = placed
         if run and depth - last > farthest + ROUNDING_MM:
             yield run
             run = []
-        run.append([finding])
+        run.append([first, *(finding for *_, finding in copies)])
         last = depth
     yield run
 
@@ -154,8 +152,13 @@ def _doubt(window: _Window, calibration: Calibration, *, is_single: bool) -> Rev
     """
     if window.mostly(lambda prediction: is_unlike_brain_mr(prediction, calibration)):
         return ReviewReason.UNLIKE_BRAIN_MR
-    needed = 0.0 if len(window.findings) > 1 else WHOLLY_FAMILIAR
-    is_known = is_single or window.mostly(lambda prediction: familiarity(prediction.novelty, calibration) > needed)
+    stands_alone = len(window.findings) == 1
+
+    def is_of_known_kind(prediction: SlicePrediction) -> bool:
+        known = familiarity(prediction.novelty, calibration)
+        return known == 1 if stands_alone else known > 0
+
+    is_known = is_single or window.mostly(is_of_known_kind)
     alarms = window.tumor_probability >= calibration.urgent_threshold
     if window.mostly(lambda prediction: caps_at_review(prediction, calibration)) or (alarms and not is_known):
         return ReviewReason.UNSURE_OF_UNFAMILIAR

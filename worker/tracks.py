@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from trainer.runtime.records import Box, TumorClass, Xyxy
 from worker.domain import InstanceHeader, SliceKey
-from worker.volumes import SAME_PLACE_MM, Volume
+from worker.volumes import Volume
 
 SMALLEST_OVERLAP = 0.3
 """IoU from which boxes on neighbouring slices are one lesion."""
@@ -94,8 +94,9 @@ def _sides_mm(finding: Finding) -> Iterator[float]:
 
 @dataclass(frozen=True)
 class _Placed:
-    """A slice of a stack: its depth along the normal, mm, and its findings with their boxes in the plane, mm."""
+    """A slice of a stack: place and depth along the normal, mm; its findings, with their boxes in the plane, mm."""
 
+    place: int
     depth: float
     findings: tuple[tuple[Finding, Xyxy], ...]
 
@@ -104,7 +105,7 @@ class _Placed:
 class _Seen:
     """A box of a track: the number of its place along the normal, its depth there and its box in the plane, mm."""
 
-    level: int
+    place: int
     depth: float
     finding: Finding
     box: Xyxy
@@ -129,7 +130,10 @@ def _tracks_of_volume(volume: Volume, boxes: Mapping[SliceKey, Sequence[Box]]) -
     plane = _plane_of(volume)
     if plane is None or volume.depths_mm is None:
         return [LesionTrack((finding,), None) for findings in found for finding in findings]
-    stack = [_placed(depth, findings, plane) for depth, findings in zip(volume.depths_mm, found, strict=True)]
+    stack = [
+        _placed(place, depth, findings, plane)
+        for place, depth, findings in zip(volume.places, volume.depths_mm, found, strict=True)
+    ]
     tracks = _tracks_of_stack(stack, volume.spacing_mm)
     largest = (volume.spacing_mm or 0.0) * len(volume.levels_mm)
     return [track for track in tracks if (track.extent_mm or 0.0) >= min(SUPPORT_MM, largest) - ROUNDING_MM]
@@ -144,7 +148,7 @@ def _plane_of(volume: Volume) -> tuple[_Vector, _Vector] | None:
     return orientation[:3], orientation[3:]
 
 
-def _placed(depth: float, findings: Sequence[Finding], plane: tuple[_Vector, _Vector]) -> _Placed:
+def _placed(place: int, depth: float, findings: Sequence[Finding], plane: tuple[_Vector, _Vector]) -> _Placed:
     row, column = plane
 
     def in_plane(finding: Finding) -> Xyxy:
@@ -158,19 +162,17 @@ def _placed(depth: float, findings: Sequence[Finding], plane: tuple[_Vector, _Ve
             top + y2 * between_rows,
         )
 
-    return _Placed(depth, tuple((finding, in_plane(finding)) for finding in findings))
+    return _Placed(place, depth, tuple((finding, in_plane(finding)) for finding in findings))
 
 
 def _tracks_of_stack(stack: Sequence[_Placed], distance: float | None) -> list[LesionTrack]:
     """Slice after slice by depth; a track takes one box of each, also of several that lie at one place."""
     open_tracks: list[list[_Seen]] = []
-    level, last = -1, -math.inf
     for slice_ in stack:
-        level, last = (level, last) if slice_.depth - last < SAME_PLACE_MM else (level + 1, slice_.depth)
         pairs = sorted(
             (-overlap, -known[-1].finding.box.score, track, row)
             for (track, known), (row, (_, box)) in product(enumerate(open_tracks), enumerate(slice_.findings))
-            if level - known[-1].level <= SLICES_MISSED + 1
+            if slice_.place - known[-1].place <= SLICES_MISSED + 1
             and slice_.depth - known[-1].depth <= NEIGHBOURS_WITHIN_MM
             and (overlap := _likeness(known[-1].box, box)) > 0
         )
@@ -180,9 +182,9 @@ def _tracks_of_stack(stack: Sequence[_Placed], distance: float | None) -> list[L
             if track not in grown and row not in taken:
                 grown.add(track)
                 taken.add(row)
-                open_tracks[track].append(_Seen(level, slice_.depth, *slice_.findings[row]))
+                open_tracks[track].append(_Seen(slice_.place, slice_.depth, *slice_.findings[row]))
         open_tracks += [
-            [_Seen(level, slice_.depth, *found)] for row, found in enumerate(slice_.findings) if row not in taken
+            [_Seen(slice_.place, slice_.depth, *found)] for row, found in enumerate(slice_.findings) if row not in taken
         ]
     return [
         LesionTrack(

@@ -4,20 +4,21 @@ A worker may run meanwhile: the database is looked at first and the disk afterwa
 counts only once it is older than any work in hand.
 """
 
-import hashlib
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from trainer.runtime.bundle import file_sha256
 from worker.findings import Finding, Trouble
 from worker.inbox_files import claimed_file
 from worker.outbox import REJECTED_FOLDER, REPORTS_FOLDER, rejected_folder
 from worker.settings import Settings
 from worker.steps.deliver import REASON_FILE
-from worker.store.audit import FileRow, Snapshot, StudyRow
+from worker.store.audit import FileRow, Snapshot
 from worker.store.models import UNFINISHED_FILES, UNFINISHED_STUDIES, FileState, StudyState
-from worker.store.objects import CHUNK_BYTES, ObjectStore
+from worker.store.objects import ObjectStore
+from worker.store.reports import is_delivered
 
 HOUR = 3600.0
 """Younger things on the disk may be work in hand."""
@@ -116,12 +117,12 @@ class Auditor:
     def _reports(self) -> Iterator[Finding]:
         for row in self.snapshot.reports:
             study = self.snapshot.studies[row.study_id]
-            if not _is_delivered(study, row.revision):
+            if not is_delivered(study, row.revision):
                 continue
             delivered = self.settings.outbox / row.path
             if not delivered.is_file():
                 yield Finding(Trouble.REPORT_MISSING, row.path)
-            elif self.sums and sha256_of(delivered) != row.sha256:
+            elif self.sums and file_sha256(delivered) != row.sha256:
                 yield Finding(Trouble.REPORT_DAMAGED, row.path)
 
     def _store(self) -> Iterator[Finding]:
@@ -130,7 +131,7 @@ class Auditor:
             path = store.path_of(sha256)
             if not path.is_file():
                 yield Finding(Trouble.OBJECT_MISSING, f"store/{sha256}")
-            elif self.sums and sha256_of(path) != sha256:
+            elif self.sums and file_sha256(path) != sha256:
                 yield Finding(Trouble.OBJECT_DAMAGED, f"store/{sha256}")
         for path in self.settings.store.glob("??/*"):
             if path.name not in wanted and self._is_old(path):
@@ -169,7 +170,7 @@ class Auditor:
 
     def _is_damaged(self, row: FileRow, folder: Path) -> bool:
         content = _content_of(folder)
-        return self.sums and row.sha256 is not None and content is not None and sha256_of(content) != row.sha256
+        return self.sums and row.sha256 is not None and content is not None and file_sha256(content) != row.sha256
 
     def _left_overs(self) -> Iterator[Finding]:
         home, outbox = self.settings.home, self.settings.outbox
@@ -192,19 +193,6 @@ def is_older(path: Path, now: float, seconds: float) -> bool:
         return now - path.lstat().st_mtime > seconds
     except FileNotFoundError:
         return False
-
-
-def sha256_of(path: Path) -> str:
-    """The sum of a file's bytes, read in pieces."""
-    digest = hashlib.sha256()
-    with path.open("rb") as content:
-        while chunk := content.read(CHUNK_BYTES):
-            digest.update(chunk)
-    return digest.hexdigest()
-
-
-def _is_delivered(study: StudyRow, revision: int) -> bool:
-    return study.state == StudyState.REPORTED or revision < study.revision
 
 
 def _is_ours(stem: str) -> bool:

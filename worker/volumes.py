@@ -5,6 +5,7 @@ acquisition, and the same slices at several times. Each of these is a volume of 
 neighbours (PS3.3 C.7.6.2.1.1).
 """
 
+import math
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -88,13 +89,17 @@ class Volume:
         return (Plane.SAGITTAL, Plane.CORONAL, Plane.AXIAL)[axis] if normal[axis] >= _ALONG_AXIS else Plane.OBLIQUE
 
     @property
+    def places(self) -> list[int]:
+        """Number of the place of each slice along the normal, from 0; slices of one place have the same."""
+        return place_numbers(self.depths_mm or ())
+
+    @property
     def levels_mm(self) -> tuple[float, ...]:
-        """Places along the normal, ascending, each once."""
-        levels: list[float] = []
-        for depth in self.depths_mm or ():
-            if not levels or depth - levels[-1] >= SAME_PLACE_MM:
-                levels.append(depth)
-        return tuple(levels)
+        """Places along the normal, ascending, each once, where its first slice lies."""
+        first: dict[int, float] = {}
+        for place, depth in zip(self.places, self.depths_mm or (), strict=True):
+            first.setdefault(place, depth)
+        return tuple(first.values())
 
     @property
     def spacing_mm(self) -> float | None:
@@ -272,16 +277,21 @@ def _repetitions(part: _Part) -> list[_Part]:
     ]
 
 
-def _places(stack: Sequence[_Placed]) -> list[int]:
-    """Number of the place of each slice, from 0."""
-    order = sorted(range(len(stack)), key=lambda index: stack[index][0])
-    places, last, place = [0] * len(stack), None, -1
-    for index in order:
-        depth = stack[index][0]
-        if last is None or depth - last >= SAME_PLACE_MM:
-            place, last = place + 1, depth
+def place_numbers(depths_mm: Sequence[float]) -> list[int]:
+    """Number of the place of each slice along the normal, from 0, lowest first; slices of one place have the same.
+
+    A slice belongs to the place below it when it is nearer than `SAME_PLACE_MM` to where that begins.
+    """
+    places, begins, place = [0] * len(depths_mm), -math.inf, -1
+    for index in sorted(range(len(depths_mm)), key=lambda index: depths_mm[index]):
+        if depths_mm[index] - begins >= SAME_PLACE_MM:
+            place, begins = place + 1, depths_mm[index]
         places[index] = place
     return places
+
+
+def _places(stack: Sequence[_Placed]) -> list[int]:
+    return place_numbers([depth for depth, _ in stack])
 
 
 def _occurrences(stack: Sequence[_Placed]) -> list[int]:

@@ -1,8 +1,6 @@
 """DICOM studies as scanners and networks send them, through a real worker: late, cut, doubled, mixed and packed."""
 
-import io
 import random
-import zipfile
 
 import pytest
 from pydicom import Dataset
@@ -11,6 +9,7 @@ from sqlalchemy import select
 
 from tests.system.deployment import Deployment, wait_until
 from tests.system.slices import slice_bytes, source_slices
+from tests.worker.scans import archive
 from worker.domain import ReviewReason
 from worker.store import queries
 from worker.store.models import Event, FileState, ScanFile, Study, StudyState
@@ -55,14 +54,6 @@ def page_says(deployment: Deployment, text: str) -> None:
     """Wait until the worklist page does: it is written a moment after the report."""
     page = deployment.settings.outbox / "index.html"
     wait_until(lambda: text in " ".join(page.read_text().split()), PATIENCE_SECONDS, text, page.read_text)
-
-
-def zipped(members: dict[str, bytes]) -> bytes:
-    packed = io.BytesIO()
-    with zipfile.ZipFile(packed, "w") as archive:
-        for name, content in members.items():
-            archive.writestr(name, content)
-    return packed.getvalue()
 
 
 @pytest.mark.parametrize("kind", ["embedded", "scaled_out"])
@@ -157,9 +148,9 @@ def test_a_zip_is_complete_at_once(embedded: Deployment, sources: list[Dataset])
     more = packed | {"DICOM/006": slice_bytes(sources, 1, 6)}
     embedded.start()
     embedded.drop("loose.dcm", slice_bytes(sources, 2, 1))
-    embedded.drop("study.zip", zipped(packed))
+    embedded.drop("study.zip", archive(packed))
     wait_until(lambda: len(embedded.reports()) == 1, PATIENCE_SECONDS, "the report", embedded.logs)
-    embedded.drop("again.zip", zipped(dict(reversed(more.items()))))
+    embedded.drop("again.zip", archive(dict(reversed(more.items()))))
     wait_until(lambda: len(embedded.reports()) == 2, PATIENCE_SECONDS, "revision 2", embedded.logs)
     found = studies(embedded)
     assert found["2.25.2"].state == StudyState.COLLECTING, "nobody said that it was complete"

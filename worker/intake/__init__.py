@@ -6,8 +6,9 @@ names neither patient nor file.
 
 from worker.intake.archives import ExtractedMember, extract
 from worker.intake.files import open_regular
+from worker.intake.identity import identity_of_rejected
 from worker.intake.limits import DEFAULT_LIMITS, IntakeLimits
-from worker.intake.read import file_type, read_instance, sha256_of, study_uid_of_rejected
+from worker.intake.read import file_type, read_instance, sha256_of
 from worker.intake.sniff import FileType
 
 __all__ = [
@@ -17,8 +18,8 @@ __all__ = [
     "IntakeLimits",
     "extract",
     "file_type",
+    "identity_of_rejected",
     "open_regular",
     "read_instance",
     "sha256_of",
-    "study_uid_of_rejected",
 ]

@@ -24,13 +24,18 @@ def acquisition_of(dataset: Dataset, frame: Dataset) -> Acquisition:
         inversion_time_ms=next(iter(inversion), None) or _positive(dataset, "InversionTime"),
         is_gradient_echo=_says(dataset, "ScanningSequence", "GR")
         or _says(dataset, "EchoPulseSequence", "GRADIENT", "BOTH"),
-        is_echo_planar=_says(dataset, "ScanningSequence", "EP") or _says(dataset, "EchoPlanarPulseSequence", "YES"),
+        is_echo_planar=is_echo_planar(dataset),
         has_contrast_agent=_has_contrast_agent(dataset),
         b_value=_b_value(frame, dataset),
         image_type=(texts_of(frame, "FrameType") or texts_of(dataset, "ImageType"))[2:],
         time_point=integer_of(frame, "TemporalPositionIndex") or integer_of(dataset, "TemporalPositionIdentifier"),
         number=integer_of(frame, "FrameAcquisitionNumber") or integer_of(dataset, "AcquisitionNumber"),
     )
+
+
+def is_echo_planar(dataset: Dataset) -> bool:
+    """Whether the readout is echo-planar, as of diffusion, perfusion and functional scans."""
+    return _says(dataset, "ScanningSequence", "EP") or _says(dataset, "EchoPlanarPulseSequence", "YES")
 
 
 def _positive(dataset: Dataset, keyword: str) -> float | None:

@@ -14,21 +14,17 @@ from worker.domain import GreyRange, ReadInstance
 from worker.errors import Reason, RejectedError
 from worker.intake.decode import decode_frame
 from worker.intake.display import Display, Showable
-from worker.intake.elements import integer_of, is_valid_uid, quiet_pydicom, text_of, uid_of
+from worker.intake.elements import integer_of, quiet_pydicom, text_of
 from worker.intake.facts import HeaderFacts, facts_of
-from worker.intake.files import read_bounded, read_head
+from worker.intake.files import read_bounded
 from worker.intake.frames import frame_datasets
 from worker.intake.grey import GreyLevels, Histogram, levels_of
 from worker.intake.headers import frame_headers
-from worker.intake.limits import MIB, IntakeLimits
+from worker.intake.limits import IntakeLimits
 from worker.intake.parse import ParsedDicom, parse_dicom
 from worker.intake.rescale import Rescale
 from worker.intake.select import refuse
 from worker.intake.voi import views_of
-
-_STUDY_UID_TAG = 0x0020000D
-# Tags ascend (PS3.5 7.1): groups 0008 to 0018 lie before it, pixels far behind.
-_IDENTIFICATION_BYTES = 4 * MIB
 
 # An acquired slice has noise: even a scout of low signal shows two dozen values. Fewer are a mask or a label map.
 _MIN_DISTINCT_VALUES = 8
@@ -139,17 +135,6 @@ def read_header(path: Path, limits: IntakeLimits) -> Dataset:
     data = read_bounded(path, limits.max_file_bytes)
     with quiet_pydicom():
         return parse_dicom(data, limits).dataset
-
-
-def read_study_uid(path: Path, limits: IntakeLimits) -> str | None:
-    """Return the StudyInstanceUID of a file that may be damaged behind it, `None` when there is no valid one."""
-    head = read_head(path, _IDENTIFICATION_BYTES)
-    with quiet_pydicom():
-        try:
-            uid = uid_of(parse_dicom(head, limits, last_tag=_STUDY_UID_TAG).dataset, "StudyInstanceUID")
-        except RejectedError:
-            return None
-    return uid if uid and is_valid_uid(uid) else None
 
 
 def _refuse_empty(histogram: Histogram) -> None:

@@ -6,6 +6,7 @@ from pydicom import Dataset
 from pydicom.config import IGNORE
 from pydicom.uid import UID, MediaStorageDirectoryStorage
 
+from worker.intake.acquisition import is_echo_planar
 from worker.intake.elements import integer_of, text_of, texts_of, uid_of
 from worker.intake.kinds import kinds_of, spelt_alike
 from worker.intake.parse import ParsedDicom, PixelState
@@ -108,8 +109,7 @@ def facts_of(parsed: ParsedDicom) -> HeaderFacts:
         photometric="\\".join(texts_of(dataset, "PhotometricInterpretation")) or None,
         rescale=Rescale.of(dataset),
         kinds=kinds_of(dataset),
-        is_echo_planar="EP" in texts_of(dataset, "ScanningSequence")
-        or "YES" in texts_of(dataset, "EchoPlanarPulseSequence"),
+        is_echo_planar=is_echo_planar(dataset),
         body_part=spelt_alike("".join(texts_of(dataset, "BodyPartExamined"))) or None,
         series_words=series or protocol,
         part_words=series | protocol | study,

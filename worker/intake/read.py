@@ -4,13 +4,13 @@ from pathlib import Path
 
 from worker.domain import GreyRange, ReadInstance
 from worker.errors import Reason, RejectedError
-from worker.intake.dicom import read_dicom, read_study_uid
+from worker.intake.dicom import read_dicom
 from worker.intake.files import read_head, sha256_of
 from worker.intake.images import PICTURE_TYPES, read_image
 from worker.intake.limits import DEFAULT_LIMITS, IntakeLimits
 from worker.intake.sniff import SNIFF_BYTES, FileType, sniff
 
-__all__ = ["file_type", "read_instance", "sha256_of", "study_uid_of_rejected"]
+__all__ = ["file_type", "read_instance", "sha256_of"]
 
 
 def file_type(path: Path) -> FileType:
@@ -49,20 +49,6 @@ def read_instance(
     if kind in PICTURE_TYPES:
         return read_image(path, sha256, limits)
     raise _refusal_of(kind, path)
-
-
-def study_uid_of_rejected(path: Path, limits: IntakeLimits = DEFAULT_LIMITS) -> str | None:
-    """Return the StudyInstanceUID of a refused file, so that it is listed with its study; `None` where none is found.
-
-    Raises:
-        OSError: the disk failed, or the file is gone.
-    """
-    try:
-        if file_type(path) is not FileType.DICOM:
-            return None
-        return read_study_uid(path, limits)
-    except RejectedError:
-        return None
 
 
 def _refusal_of(kind: FileType, path: Path) -> RejectedError:

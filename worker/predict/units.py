@@ -7,7 +7,7 @@ from tempfile import mkdtemp
 
 from worker.errors import Reason, RejectedError
 from worker.inbox_files import is_ignored
-from worker.intake import FileType, IntakeLimits, extract, file_type, read_instance, study_uid_of_rejected
+from worker.intake import FileType, IntakeLimits, extract, file_type, identity_of_rejected, read_instance
 from worker.predict.inputs import InputFile
 
 EMPTY_ARCHIVE = "The archive holds no files that are read; pack the study's images into it."
@@ -96,6 +96,8 @@ def _study_uid(file: InputFile, limits: IntakeLimits) -> str | None:
         return None
     try:
         # a header of many megabytes can hold its study further back than the first look goes
-        return study_uid_of_rejected(file.path, limits) or read_instance(file.path, "", limits).header.study_uid
+        return (
+            identity_of_rejected(file.path, limits).study_uid or read_instance(file.path, "", limits).header.study_uid
+        )
     except (RejectedError, OSError):
         return None

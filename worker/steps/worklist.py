@@ -13,7 +13,8 @@ from worker.steps.deliver import outbox_of
 from worker.steps.disk import disk_trouble_is_transient
 from worker.store.chores import finish_worklist
 from worker.store.claims import Claim
-from worker.store.models import Chore, Study, StudyState
+from worker.store.models import Chore, Study
+from worker.store.reports import is_delivered
 from worker.store.worklist import file_names, worklist_studies, worklist_totals
 
 PAUSE = timedelta(seconds=1)
@@ -50,7 +51,7 @@ def worklist_entries(session: Session, limit: int | None = None, *, thumbnails: 
 def _entry(study: Study, files: tuple[str, ...], *, with_thumbnail: bool) -> WorklistEntry:
     """One row: the newest revision's answer, and its report once it is delivered."""
     result = next((row for row in reversed(study.results)), None)
-    report = next((row for row in reversed(study.reports) if _is_delivered(study, row.revision)), None)
+    report = next((row for row in reversed(study.reports) if is_delivered(study, row.revision)), None)
     return WorklistEntry(
         study=study.public_id,
         patient=study.patient_name,
@@ -66,7 +67,3 @@ def _entry(study: Study, files: tuple[str, ...], *, with_thumbnail: bool) -> Wor
         report=report.path if report else None,
         thumbnail_jpeg=report.thumbnail_jpeg if report and with_thumbnail else None,
     )
-
-
-def _is_delivered(study: Study, revision: int) -> bool:
-    return study.state == StudyState.REPORTED or revision < study.revision

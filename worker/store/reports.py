@@ -7,6 +7,7 @@ from datetime import datetime
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from worker.store.audit import StudyRow
 from worker.store.models import Instance, Report, Study, StudyState
 
 
@@ -17,6 +18,11 @@ class RenderedReport:
     study: Study
     report: Report
     images: int
+
+
+def is_delivered(study: Study | StudyRow, revision: int) -> bool:
+    """Whether the report of a revision is in the outbox: an earlier one always is."""
+    return study.state == StudyState.REPORTED or revision < study.revision
 
 
 def add_report(session: Session, study: Study, sha256: str, path: str, thumbnail: bytes | None, now: datetime) -> None:

@@ -25,8 +25,9 @@ from pydicom.uid import (
 
 from worker.domain import GreyRange, StudyKind
 from worker.errors import Reason, RejectedError
-from worker.intake.dicom import read_dicom, read_header, read_study_uid
+from worker.intake.dicom import read_dicom, read_header
 from worker.intake.display import SCALED_UNLIKE_SERIES, WINDOW_NOT_USED
+from worker.intake.identity import identity_of_rejected
 from worker.intake.limits import DEFAULT_LIMITS, IntakeLimits
 
 MakeMr = Callable[..., Path]
@@ -343,10 +344,10 @@ def test_read_header_and_study_uid(make_mr: MakeMr) -> None:
     path = make_mr()
     assert read_header(path, DEFAULT_LIMITS).Rows == 96
     assert "PixelData" not in read_header(path, DEFAULT_LIMITS)
-    assert read_study_uid(path, DEFAULT_LIMITS) == "1.2.3.2"
+    assert identity_of_rejected(path, DEFAULT_LIMITS).study_uid == "1.2.3.2"
     path.write_bytes(path.read_bytes()[:-9000])
     assert refusal(path) is Reason.TRUNCATED
-    assert read_study_uid(path, DEFAULT_LIMITS) == "1.2.3.2"
+    assert identity_of_rejected(path, DEFAULT_LIMITS).study_uid == "1.2.3.2"
 
 
 # -- damage

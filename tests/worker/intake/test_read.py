@@ -12,7 +12,7 @@ from PIL import Image
 import worker.intake
 from worker.domain import StudyKind
 from worker.errors import Reason, RejectedError
-from worker.intake import FileType, file_type, read_instance, study_uid_of_rejected
+from worker.intake import DEFAULT_LIMITS, FileType, file_type, identity_of_rejected, read_instance
 
 MakeMr = Callable[..., Path]
 SHA256 = "ef" * 32
@@ -59,10 +59,10 @@ def test_special_files(tmp_path: Path) -> None:
 def test_study_of_a_refused_file(make_mr: MakeMr, tmp_path: Path) -> None:
     path = make_mr(pixels=np.zeros((96, 80), np.uint16), name="blank.dcm")
     assert refusal(path) is Reason.BLANK
-    assert study_uid_of_rejected(path) == "1.2.3.2"
+    assert identity_of_rejected(path, DEFAULT_LIMITS).study_uid == "1.2.3.2"
     for data in (b"hello", bytes(128) + b"DICM", b""):
         (tmp_path / "other").write_bytes(data)
-        assert study_uid_of_rejected(tmp_path / "other") is None
+        assert identity_of_rejected(tmp_path / "other", DEFAULT_LIMITS).study_uid is None
 
 
 def test_file_type(make_mr: MakeMr) -> None:
