@@ -34,7 +34,7 @@ def test_kill_9_of_the_worker_again_and_again(ground: Ground) -> None:
     ground.survives("kill -9 of the worker, again and again")
 
 
-# in one of four runs on a busy machine it is not done in time: to be understood before it is a gate
+# seen not done in time on a busy machine, and not understood: until it is, no gate
 @pytest.mark.long
 @ON_BOTH
 def test_kill_9_of_one_child_after_the_other(ground: Ground) -> None:
