@@ -135,7 +135,7 @@ class ModelFacts:
 
     version: str
     engine: str
-    weights_sha256: str
+    weights_sha256: str | None
     accuracy: float | None = None
     accuracy_ci95: tuple[float, float] | None = None
     map50_tumour: float | None = None

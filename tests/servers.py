@@ -20,6 +20,7 @@ from uuid import uuid4
 
 import psycopg
 import redis
+from sqlalchemy import make_url
 
 START_SECONDS = 60.0
 STOP_SECONDS = 30.0
@@ -87,11 +88,11 @@ class PostgresServer:
 
     socket_folder: Path
 
-    def create_database(self) -> str:
-        """Make an empty database; its URL is `postgresql+psycopg://…`."""
+    def create_database(self, like: str = "postgresql:///template1") -> str:
+        """Make a database, empty or `like` another that nobody uses; its URL is `postgresql+psycopg://…`."""
         name = f"triage_{uuid4().hex}"
         with self._connect() as connection:
-            connection.execute(f'CREATE DATABASE "{name}"')
+            connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{make_url(like).database}"')
         return f"postgresql+psycopg://postgres@/{name}?host={self.socket_folder}"
 
     def answers(self) -> bool:

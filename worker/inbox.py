@@ -204,7 +204,7 @@ class Inbox:
         """Register claims that a killed worker renamed but did not get to write down."""
         if not self._claimed.is_dir():
             return
-        names = inbox_files.claims_before(self._claimed, time.time() - ADOPT_AFTER_SECONDS)
+        names = inbox_files.claims_not_of_now(self._claimed, time.time(), ADOPT_AFTER_SECONDS)
         for start in range(0, len(names), CLAIMS_A_LOOK):
             chunk = names[start : start + CLAIMS_A_LOOK]
             with self._services.session.begin() as session:

@@ -84,12 +84,12 @@ def claim(inbox: Path, claimed: Path, path: Path) -> str | None:
     return claim_id
 
 
-def claims_before(claimed: Path, moment: float) -> list[str]:
-    """Claims whose folder was made before `moment`, in epoch seconds."""
+def claims_not_of_now(claimed: Path, now: float, seconds: float) -> list[str]:
+    """Claims whose folder was made more than `seconds` before `now`, in epoch seconds, or by a clock since set back."""
     found = []
     for folder in claimed.iterdir():
         try:
-            if folder.stat().st_mtime < moment:
+            if abs(now - folder.stat().st_mtime) > seconds:
                 found.append(folder.name)
         except FileNotFoundError:
             continue  # let go meanwhile

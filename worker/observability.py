@@ -2,6 +2,8 @@
 
 import logging
 import sys
+import time
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -18,6 +20,9 @@ from worker.settings import Settings
 if TYPE_CHECKING:
     from worker.app import TriageApp
 
+logger = logging.getLogger(__name__)
+
+LONGEST_WAIT_SECONDS = 16
 QUIET_LOGGERS = (
     "alembic",
     "celery.app.trace",
@@ -68,12 +73,28 @@ def prepare_home(app: "TriageApp") -> None:
         # celery logs what a signal handler raises and goes on; SystemExit it lets through
         try:
             make_folders(settings)
-            migrate(settings.resolved_database_url)
+            _migrate_once_it_answers(settings.resolved_database_url, is_server=settings.database_url is not None)
             ModelBundle.load(settings.model_folder)
         except OperationalError as error:
             sys.exit(f"The database does not answer ({error.orig}); start it, or check TRIAGE_DATABASE_URL.")
         except (ModelFolderError, OSError) as error:
             sys.exit(f"The worker cannot start: {error}")
+
+
+def _migrate_once_it_answers(url: str, *, is_server: bool) -> None:
+    """A server may still be starting, or restart: wait for it, as Celery waits for its broker."""
+    for attempt in count():
+        try:
+            migrate(url)
+        except OperationalError as error:
+            if not is_server:
+                raise
+            seconds = min(2**attempt, LONGEST_WAIT_SECONDS)
+            reason = str(error.orig).partition("\n")[0]
+            logger.warning("the database does not answer (%s); trying again in %d s", reason, seconds)
+            time.sleep(seconds)
+        else:
+            return
 
 
 def _level(loglevel: int | None) -> int:

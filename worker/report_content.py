@@ -218,11 +218,12 @@ def _input_file(file: ScanFile) -> InputFile:
 
 
 def _model_facts(bundle: ModelBundle, result: Result) -> ModelFacts:
-    metrics = bundle.metrics
+    is_the_same = bundle.version == result.model_version  # else the model was replaced since the study was read
+    metrics = bundle.metrics if is_the_same else None
     return ModelFacts(
         version=result.model_version,
         engine=result.engine,
-        weights_sha256=bundle.weights_sha256,
+        weights_sha256=bundle.weights_sha256 if is_the_same else None,
         accuracy=metrics.accuracy if metrics else None,
         accuracy_ci95=metrics.accuracy_ci95 if metrics else None,
         map50_tumour=metrics.map50_tumour if metrics else None,

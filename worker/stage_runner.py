@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 from sqlalchemy.exc import DBAPIError, OperationalError
 
+from trainer.runtime.bundle import ModelFolderError
 from worker.errors import TransientError
 from worker.lease import held
 from worker.pipeline import STAGES, Ring, Stage
@@ -17,7 +18,8 @@ logger = logging.getLogger(__name__)
 Step = Callable[[Services, Claim], None]
 """Works on all rows of a claim, committing row by row.
 
-A step moves a row only with the claim's token, and raises `TransientError` for what may pass."""
+A step moves a row only with the claim's token, and raises `TransientError` for what may pass; a model folder that is
+not whole (`ModelFolderError`) may pass too, since somebody may just be replacing it."""
 
 STEPS: dict[str, Step] = {
     "intake": intake.take_in,
@@ -56,7 +58,7 @@ def _work(stage: Stage, services: Services, claim: Claim) -> None:
     try:
         with held(services, stage.table, claim):
             STEPS[stage.name](services, claim)
-    except (TransientError, OperationalError) as error:
+    except (TransientError, OperationalError, ModelFolderError) as error:
         reason = type(error.orig).__name__ if isinstance(error, DBAPIError) else str(error)
         logger.warning("%s is tried again later (attempt %d): %s", stage.name, claim.attempts, reason)
         with services.session.begin() as session:

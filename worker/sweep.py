@@ -1,6 +1,7 @@
 """The safety net: rings stages that have due work and nobody at it, and lifts what has waited too long.
 
-Messages are only bells; when a broker loses them, a worker is killed or a quiet period ends, this is what goes on.
+Messages are only bells; when a broker loses them, a worker is killed, a quiet period ends or the clock is set back,
+this is what goes on.
 """
 
 import logging
@@ -15,7 +16,7 @@ from sqlalchemy.orm import Session
 from worker.pipeline import STAGES, Ring, Stage
 from worker.services import Services
 from worker.store import queries
-from worker.store.claims import any_due, any_held
+from worker.store.claims import any_due, any_held, bring_back_to_now
 
 logger = logging.getLogger(__name__)
 
@@ -44,7 +45,10 @@ class Sweep:
     def _stages_to_ring(self) -> list[Stage]:
         now = self._services.now()
         max_wait = timedelta(seconds=self._services.settings.max_wait_seconds)
+        longest_delay = timedelta(seconds=self._services.settings.quiet_seconds)
         with self._services.session.begin() as session:
+            for stage in STAGES.values():
+                bring_back_to_now(session, stage.table, stage.takes, now, longest_delay, self._services.lease)
             queries.lift_long_waiting(session, now, max_wait)
             return [stage for stage in STAGES.values() if self._needs_ring(session, stage, now)]
 

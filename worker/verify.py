@@ -188,9 +188,9 @@ class Auditor:
 
 
 def is_older(path: Path, now: float, seconds: float) -> bool:
-    """Has nothing happened to it for so long? What is gone is not old."""
+    """Has nothing happened to it for so long? What is gone is not old; what a clock since set back dated ahead is."""
     try:
-        return now - path.lstat().st_mtime > seconds
+        return abs(now - path.lstat().st_mtime) > seconds
     except FileNotFoundError:
         return False
 

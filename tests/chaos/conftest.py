@@ -33,3 +33,11 @@ def scaled_out(tmp_path: Path, shared_postgres: MortalPostgres) -> Iterator[Grou
         deployment = Deployment(tmp_path / "home", SMALL_AND_QUICK | servers)
         yield Ground(deployment, redis, shared_postgres)
         deployment.close()
+
+
+@pytest.fixture(params=["embedded", pytest.param("scaled_out", marks=pytest.mark.long)])
+def ground(request: pytest.FixtureRequest) -> Ground:
+    """Both, one after the other; the gate takes the embedded one."""
+    found = request.getfixturevalue(request.param)
+    assert isinstance(found, Ground)
+    return found

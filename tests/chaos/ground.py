@@ -4,17 +4,18 @@ import os
 import random
 import time
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from tests.chaos.drops import Drop, expected
 from tests.chaos.record import Run, record
 from tests.servers import MortalPostgres, MortalRedis
 from tests.system.deployment import Deployment, wait_until
-from tests.worker.scans import png
 from worker.cli.broker import queue_lengths
 from worker.cli.verification import Verification, verify
 from worker.inbox import ADOPT_AFTER_SECONDS
 from worker.inbox_files import list_inbox
-from worker.store.models import Event, ScanFile
+from worker.store.models import Event, ScanFile, Study
 
 DONE_SECONDS = 150.0
 TIDY_SECONDS = 3 * ADOPT_AFTER_SECONDS
@@ -36,7 +37,7 @@ class Ground:
     deployment: Deployment
     redis: MortalRedis | None = None
     postgres: MortalPostgres | None = None
-    dropped: dict[str, bytes] = field(default_factory=dict)
+    dropped: dict[str, Drop] = field(default_factory=dict)
     chance: random.Random = field(default_factory=lambda: random.Random(os.environ.get("CHAOS_SEED", "1")))
 
     @property
@@ -44,11 +45,11 @@ class Ground:
         """As the table calls it."""
         return "embedded" if self.redis is None else "Redis + Postgres"
 
-    def drop(self, scans: dict[str, bytes]) -> None:
-        """Put scans into the inbox and remember them."""
-        for name, content in scans.items():
-            self.deployment.drop(name, content)
-        self.dropped |= scans
+    def drop(self, drops: Mapping[str, Drop]) -> None:
+        """Put files into the inbox and remember them."""
+        for name, drop in drops.items():
+            self.deployment.drop(name, drop.content)
+        self.dropped |= drops
 
     def wait_for_work(self, reports: int = 1) -> None:
         """Until so many reports are out: the rest is in the middle of everything."""
@@ -60,25 +61,30 @@ class Ground:
         """A moment of random length, so that the damage falls on another place each time."""
         time.sleep(self.chance.uniform(least, most))
 
-    def survives(self, scenario: str) -> None:
+    def survives(self, scenario: str, done_seconds: float = DONE_SECONDS) -> None:
         """Wait until everything is done, audit, record, and fail for whatever was lost or doubled."""
         damaged = time.monotonic()
-        self.deployment.wait_until_done(len(self.dropped), DONE_SECONDS)
+        self.deployment.wait_until_done(len(expected(self.dropped).names), done_seconds)
         recovery = time.monotonic() - damaged
-        wait_until(
-            self._is_tidy, TIDY_SECONDS, "nothing left over", lambda: f"{self._left_over()}\n{self.deployment.logs()}"
-        )
+        wait_until(self._is_tidy, TIDY_SECONDS, "nothing left over", self._left_over_and_logs)
+        self.judge(scenario, self.name, recovery)
+
+    def judge(self, scenario: str, deployment: str, recovery_seconds: float) -> None:
+        """Audit what is done, record it, and fail for whatever was lost or doubled."""
         found = self._audit(sums=True)
-        run = Run(
-            scenario, self.name, len(self.dropped), self._lost(found), self._doubled(), len(found.findings), recovery
-        )
-        record(run)
-        assert (run.lost, run.doubled, found.findings) == (0, 0, ()), (run, found, self.deployment.logs())
+        lost, doubled = self._lost(found), self._doubled()
+        files = len(expected(self.dropped).names)
+        record(Run(scenario, deployment, files, lost, doubled, len(found.findings), recovery_seconds))
+        assert (lost, doubled, found.findings) == (0, 0, ()), (found, self.deployment.logs())
+
+    def is_done(self) -> bool:
+        """Is everything that was dropped at its end, and nothing left over?"""
+        return self.deployment.is_done(len(expected(self.dropped).names)) and self._is_tidy()
 
     def _is_tidy(self) -> bool:
         return not self._left_over()
 
-    def _leftovers_and_logs(self) -> str:
+    def _left_over_and_logs(self) -> str:
         return f"{self._left_over()}\n{self.deployment.logs()}"
 
     def _left_over(self) -> list[str]:
@@ -97,20 +103,22 @@ class Ground:
         return verify(self.deployment.settings, sums=sums)
 
     def _lost(self, found: Verification) -> int:
-        """Files without exactly one row, and rows that ended otherwise than by a report or as a duplicate."""
+        """Names without exactly one row, rows nobody dropped, and rows missing from the outcome they must have."""
+        wanted = expected(self.dropped)
         with self.deployment.sessions.begin() as session:
             rows = Counter(name for (name,) in session.query(ScanFile.original_name))
-        without_one = sum(rows[name] != 1 for name in self.dropped) + len(rows.keys() - self.dropped.keys())
-        return without_one + len(self.dropped) - found.files["reported"] - found.files["duplicate"]
+        without_one = sum(rows[name] != 1 for name in wanted.names) + len(rows.keys() - wanted.names)
+        missing = wanted.outcomes - Counter(found.files)
+        return without_one + missing.total()
 
     def _doubled(self) -> int:
-        """Reports, in the outbox and in the event table, beyond one for each different scan."""
-        different = len(set(self.dropped.values()))
+        """Reports, in the outbox and in the event table, beyond one a revision; studies beyond those dropped."""
         with self.deployment.sessions.begin() as session:
-            announced = session.query(Event).filter_by(kind="reported").count()
-        return max(0, announced - different) + max(0, len(self.deployment.reports()) - different)
-
-
-def scans(count: int) -> dict[str, bytes]:
-    """So many small pictures, each different."""
-    return {f"scan {number}.png": png(number) for number in range(count)}
+            announced = Counter(
+                (study, detail)
+                for study, detail in session.query(Event.study_id, Event.detail).filter_by(kind="reported")
+            )
+            revisions = [revision for (revision,) in session.query(Study.revision)]
+        again = announced.total() - len(announced)
+        surplus = len(self.deployment.reports()) - sum(revisions)
+        return again + max(0, surplus) + max(0, len(revisions) - expected(self.dropped).studies)

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import update
 
-from tests.chaos.ground import Ground, scans
+from tests.chaos.drops import Drop, pictures
+from tests.chaos.ground import Ground
 from tests.chaos.record import RECORD, Run, fault_table, read_record, record
 from tests.system.deployment import Deployment
 from tests.worker.scans import FakePredictor
@@ -29,8 +30,8 @@ def ground(tmp_path: Path) -> Ground:
     make_folders(settings)
     migrate(settings.resolved_database_url)
     ground = Ground(deployment)
-    pictures = scans(3)
-    ground.drop(pictures | {"again.png": pictures["scan 0.png"]})
+    scans = pictures(3)
+    ground.drop(scans | {"again.png": scans["scan 0.png"]})
     services = Services(settings)
     services.__dict__["predictor"] = FakePredictor()
     inbox = Inbox(services, lambda: None)
@@ -50,7 +51,7 @@ def test_all_is_well(ground: Ground) -> None:
 
 
 def test_a_file_without_a_row_is_lost(ground: Ground) -> None:
-    ground.dropped["never seen.png"] = b""
+    ground.dropped["never seen.png"] = Drop(b"")
     assert judged(ground)[0] > 0
 
 

@@ -87,11 +87,18 @@ class Deployment:
             "TRIAGE_LEASE_SECONDS": "5",
         } | self.environment
 
-    def start(self, *options: str) -> Worker:
+    def start(self, *options: str, application: str = "worker") -> Worker:
         """Start a worker and wait until it is ready."""
+        worker = self.launch(*options, application=application)
+        self.wait_until_ready(worker)
+        return worker
+
+    def launch(self, *options: str, application: str = "worker") -> Worker:
+        """Start a worker; `application` is what celery's `-A` names."""
         self.home.mkdir(parents=True, exist_ok=True)
-        log = self.home.parent / f"worker-{len(self.workers)}.log"
-        command = [sys.executable, "-m", "celery", "-A", "worker", "worker", "-n", f"w{len(self.workers)}@%h", *options]
+        number = len(self.workers)
+        log = self.home.parent / f"worker-{number}.log"
+        command = [sys.executable, "-m", "celery", "-A", application, "worker", "-n", f"w{number}@%h", *options]
         with log.open("wb") as output:
             process = subprocess.Popen(
                 command, cwd=REPOSITORY, env=os.environ | self.all_environment, stdout=output,
@@ -99,11 +106,15 @@ class Deployment:
             )  # fmt: skip
         worker = Worker(process, log)
         self.workers.append(worker)
+        return worker
+
+    def wait_until_ready(self, worker: Worker) -> None:
+        """Wait for its word that it is."""
+        process, log = worker.process, worker.log
         wait_until(
             lambda: b"Ready." in log.read_bytes() or process.poll() is not None, START_SECONDS, "start", log.read_text
         )
         assert process.poll() is None, log.read_text()
-        return worker
 
     def drop(self, name: str, content: bytes) -> None:
         """Put a file into the inbox as a careful program does: written under another name, then renamed."""

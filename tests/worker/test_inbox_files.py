@@ -144,10 +144,10 @@ class TestClaim:
         assert list(claimed.iterdir()) == []
 
     def test_claims_by_age(self, claimed: Path) -> None:
-        for name, moment in (("old", 1000), ("new", 2000)):
+        for name, moment in (("old", 1000), ("new", 1995), ("by a clock set back", 3000)):
             (claimed / name).mkdir()
             os.utime(claimed / name, (moment, moment))
-        assert inbox_files.claims_before(claimed, 1500) == ["old"]
+        assert sorted(inbox_files.claims_not_of_now(claimed, 2000, 10)) == ["by a clock set back", "old"]
 
     def test_a_claim_let_go_during_the_listing_is_left_out(
         self, claimed: Path, monkeypatch: pytest.MonkeyPatch
@@ -155,7 +155,7 @@ class TestClaim:
         (claimed / "kept").mkdir()
         gone = claimed / "gone"
         monkeypatch.setattr(Path, "iterdir", lambda folder: iter([gone, folder / "kept"]))
-        assert inbox_files.claims_before(claimed, time.time() + 60) == ["kept"]
+        assert inbox_files.claims_not_of_now(claimed, time.time() + 60, 10) == ["kept"]
 
 
 class TestNames:

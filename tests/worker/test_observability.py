@@ -2,13 +2,16 @@
 
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import SimpleNamespace
+from unittest.mock import Mock
 
 import pytest
 from celery import signals
 from celery.bin.worker import worker as worker_command
+from sqlalchemy.exc import OperationalError
 
+from worker import observability
 from worker.app import build_app
 from worker.observability import QUIET_LOGGERS, configure_logging
 from worker.settings import Settings
@@ -78,3 +81,36 @@ def test_the_level_is_what_celerys_option_says_and_else_info(
     with context:
         signals.setup_logging.send(sender=None, loglevel=context.params["loglevel"])
     assert logging.getLogger().level == level
+
+
+@pytest.fixture
+def start(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Celery's signal before a worker starts, with a database that gives such answers, one after the other."""
+    monkeypatch.setattr(signals.celeryd_init, "receivers", [])
+
+    def start(url: str | None, *answers: Exception | None) -> None:
+        monkeypatch.setattr(observability, "migrate", Mock(side_effect=answers))
+        with build_app(settings.model_copy(update={"database_url": url})):
+            signals.celeryd_init.send(sender=None)
+
+    return start
+
+
+def away(text: str) -> OperationalError:
+    return OperationalError("", {}, Exception(text))
+
+
+def test_a_database_server_that_does_not_answer_at_start_is_waited_for(
+    start: Callable[..., None], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    waits: list[float] = []
+    monkeypatch.setattr(observability.time, "sleep", waits.append)
+    with caplog.at_level(logging.WARNING):
+        start("postgresql+psycopg://host/triage", *[away("connection refused\nis it running?")] * 6, None)
+    assert waits == [1, 2, 4, 8, 16, 16]
+    assert caplog.messages[0] == "the database does not answer (connection refused); trying again in 1 s"
+
+
+def test_a_database_file_that_cannot_be_opened_ends_the_start(start: Callable[..., None]) -> None:
+    with pytest.raises(SystemExit, match="does not answer"):
+        start(None, away("unable to open database file"))

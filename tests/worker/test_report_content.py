@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 from sqlalchemy.orm import Session, sessionmaker
 
-from reports.content import EdgeLetters, ReportContent
+from reports.content import EdgeLetters, ModelFacts, ReportContent
 from tests.worker.conftest import NOON, ClockedServices
 from tests.worker.filing import AXIAL, add_file, header, receive, seconds
 from trainer.runtime.bundle import PublishedMetrics
@@ -59,7 +59,7 @@ class Study1:
                 for head, (probabilities, found) in zip(self.read(study), predictions, strict=True)
             ]
             ids = {instance.sha256: instance.id for instance in study.instances}
-            queries.add_result(session, study, conclude(findings, Calibration()), ids, "model-1", "openvino", NOON)
+            queries.add_result(session, study, conclude(findings, Calibration()), ids, "test-1", "openvino", NOON)
 
     def read(self, study: Study) -> list[InstanceHeader]:
         return chosen_headers(choose(headers_of(study), self.most))
@@ -119,7 +119,7 @@ class TestFacts:
     def test_the_model_without_and_with_measurements(self, series: Study1) -> None:
         model = series.content().model
         assert (model.version, model.engine, model.weights_sha256, model.accuracy) == (
-            "model-1", "openvino", "0" * 64, None,
+            "test-1", "openvino", "0" * 64, None,
         )  # fmt: skip
         metrics = PublishedMetrics(0.97, (0.95, 0.98), 0.85, 512)
         series.services.__dict__["bundle"] = replace(series.services.bundle, metrics=metrics)
@@ -127,6 +127,11 @@ class TestFacts:
         assert (model.accuracy, model.accuracy_ci95, model.map50_tumour, model.test_images) == (
             0.97, (0.95, 0.98), 0.85, 512,
         )  # fmt: skip
+
+    def test_a_model_put_in_place_after_the_reading_says_nothing_of_it(self, series: Study1) -> None:
+        metrics = PublishedMetrics(0.97, (0.95, 0.98), 0.85, 512)
+        series.services.__dict__["bundle"] = replace(series.services.bundle, version="test-2", metrics=metrics)
+        assert series.content().model == ModelFacts("test-1", "openvino", weights_sha256=None)
 
     def test_every_file_and_what_became_of_it(self, series: Study1) -> None:
         with series.sessions.begin() as session:

@@ -9,6 +9,7 @@ from sqlalchemy.exc import OperationalError
 
 from tests.worker.conftest import ClockedServices
 from tests.worker.filing import add_file, header, receive, seconds
+from trainer.runtime.bundle import ModelFolderError
 from worker.errors import Reason, TransientError
 from worker.pipeline import ANALYSE, DELIVER, INTAKE, REJECT, REPORT, STAGES, WORKLIST, Stage
 from worker.services import Services
@@ -75,6 +76,10 @@ def fail_for_now(_services: Services, _claim: Claim) -> None:
     raise TransientError("the disk is away")
 
 
+def find_no_model(_services: Services, _claim: Claim) -> None:
+    raise ModelFolderError("models/x is no model folder: model.json is missing.")
+
+
 def lose_the_database(_services: Services, _claim: Claim) -> None:
     raise OperationalError("SELECT 'Anna Test'", {}, ConnectionError("gone"))
 
@@ -114,7 +119,7 @@ class TestRinging:
 
 
 class TestFailure:
-    @pytest.mark.parametrize("step", [fail_for_now, lose_the_database])
+    @pytest.mark.parametrize("step", [fail_for_now, lose_the_database, find_no_model])
     def test_what_may_pass_is_released_for_later(
         self, visits: Visits, caplog: pytest.LogCaptureFixture, step: Step
     ) -> None:

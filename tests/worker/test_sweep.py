@@ -127,6 +127,24 @@ def test_lifts_what_has_waited_too_long(sweeping: Sweeping, services: ClockedSer
         assert session.get_one(Study, study_id).rank == 0
 
 
+@pytest.mark.usefixtures("due_file")
+def test_a_clock_set_back_puts_nothing_off(sweeping: Sweeping, services: ClockedServices) -> None:
+    with services.session.begin() as session:
+        receive(session, header(1), services.now())
+    take(services)
+    services.wait(-3600)
+    assert sweeping.run() == ["analyse"], "not an hour and twenty seconds later"
+    services.wait(services.settings.lease_seconds + 1)
+    assert "intake" in sweeping.run(), "the lease has run out, nobody renewed it"
+
+
+def test_clocks_that_differ_a_little_are_let_be(sweeping: Sweeping, services: ClockedServices) -> None:
+    with services.session.begin() as session:
+        receive(session, header(1), services.now())
+    services.wait(-30)
+    assert sweeping.run() == []
+
+
 def test_a_database_that_is_away_is_waited_for(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

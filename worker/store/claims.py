@@ -15,6 +15,8 @@ ClaimableTable = type[ScanFile] | type[Study] | type[Chore]
 
 RETRY_DELAY_SECONDS = 2.0
 LONGEST_RETRY_DELAY_SECONDS = 300.0
+CLOCK_TOLERANCE = timedelta(minutes=1)
+"""By which the clocks of several machines may differ."""
 MOST_DOUBLINGS = 10
 """Enough for the longest delay; a power of a thousand attempts would not fit a float."""
 
@@ -110,3 +112,23 @@ def any_due(session: Session, table: ClaimableTable, state: str, now: datetime) 
 def any_held(session: Session, table: ClaimableTable, state: str, now: datetime) -> bool:
     """Is somebody working on rows of this state?"""
     return bool(session.scalar(select(exists().where(table.state == state, table.lease_until >= now))))
+
+
+def bring_back_to_now(
+    session: Session, table: ClaimableTable, state: str, now: datetime, longest_delay: timedelta, lease: timedelta
+) -> None:
+    """After the clock was set back: no row in `state` waits longer than it ever may, no dead worker's lease lasts on.
+
+    Args:
+        session: the caller commits.
+        table: whose rows.
+        state: of those rows.
+        now: by the clock as it is.
+        longest_delay: by which a new row of this state may be put off; a failed one by `LONGEST_RETRY_DELAY_SECONDS`.
+        lease: for which a claim is held; whoever still holds the row renews it.
+    """
+    longest = max(longest_delay, timedelta(seconds=LONGEST_RETRY_DELAY_SECONDS)) + CLOCK_TOLERANCE
+    put_off = update(table).where(table.state == state, table.not_before > now + longest)
+    session.execute(put_off.values(not_before=now))
+    taken = update(table).where(table.state == state, table.lease_until > now + lease + CLOCK_TOLERANCE)
+    session.execute(taken.values(lease_until=now + lease))

@@ -1,0 +1,137 @@
+"""How files come: slowly, in folders, under other names first, twice, very many, unheard."""
+
+import shutil
+import signal
+import subprocess
+from collections.abc import Mapping
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from tests.chaos.drops import Drop, mixed, pictures
+from tests.chaos.ground import Ground
+
+COUNT = 60
+DIFFERENT = 200
+"""Of the very many files: the others are duplicates, which are read and filed, but not analysed."""
+LONG_SECONDS = 1800.0
+
+
+def test_the_same_files_twice(ground: Ground) -> None:
+    ground.deployment.start()
+    first = pictures(COUNT)
+    ground.drop(first)
+    ground.drop({f"again/{name}": drop for name, drop in first.items()})
+    ground.survives("the same files twice")
+
+
+def test_a_writer_that_pauses_longer_than_the_settle_time(ground: Ground) -> None:
+    ground.deployment.start()
+    slow = pictures(5)
+    with ExitStack() as writers:
+        inbox = ground.deployment.settings.inbox
+        files = {name: writers.enter_context((inbox / name).open("wb", buffering=0)) for name in slow}
+        for third in range(3):
+            for name, drop in slow.items():
+                size = len(drop.content)
+                files[name].write(drop.content[third * size // 3 : (third + 1) * size // 3])
+            ground.pause(2, 2.5)  # thrice the settle time of these tests is 0.9
+    ground.dropped |= slow
+    ground.survives("writers that pause longer than the settle time")
+
+
+@pytest.mark.long
+def test_a_writer_of_a_kilobyte_a_second(ground: Ground) -> None:
+    ground.deployment.start()
+    slow = pictures(3)
+    with ExitStack() as writers:
+        inbox = ground.deployment.settings.inbox
+        files = {name: writers.enter_context((inbox / name).open("wb", buffering=0)) for name in slow}
+        for start in range(0, max(len(drop.content) for drop in slow.values()), 1024):
+            for name, drop in slow.items():
+                files[name].write(drop.content[start : start + 1024])
+            ground.pause(1, 1)
+    ground.dropped |= slow
+    ground.survives("writers of 1 KB/s")
+
+
+def put_aside(folder: Path, drops: Mapping[str, Drop]) -> Path:
+    """Write files into a folder outside the inbox, on its file system."""
+    for name, drop in drops.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(drop.content)
+    return folder
+
+
+def within(folder: str, drops: Mapping[str, Drop]) -> dict[str, Drop]:
+    """What files of a folder are called in the inbox."""
+    return {f"{folder}/{name}": drop for name, drop in drops.items()}
+
+
+@pytest.mark.long
+def test_folders_moved_and_copied_in_and_the_names_of_rsync(ground: Ground) -> None:
+    aside, inbox = ground.deployment.home.parent / "aside", ground.deployment.settings.inbox
+    moved, copied, synced = (mixed(3, first_seed=seed) for seed in (0, 3, 6))
+    ground.deployment.start()
+    put_aside(aside / "moved", moved).rename(inbox / "moved")
+    shutil.copytree(put_aside(aside / "copied", copied), inbox / "copied")
+    ground.dropped |= within("moved", moved) | within("copied", copied)
+    for name, drop in within("synced", synced).items():
+        path = inbox / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        being_sent = path.with_name(f".{path.name}.Xy3kQ9")  # rsync's own way: a dot name, then a rename
+        with being_sent.open("wb", buffering=0) as file:
+            file.write(drop.content[: len(drop.content) // 2])
+            ground.pause(0.1, 0.5)
+            file.write(drop.content[len(drop.content) // 2 :])
+        being_sent.rename(path)
+        ground.dropped[name] = drop
+    ground.survives("folders moved and copied in, rsync's temporary names")
+
+
+@pytest.mark.long
+def test_files_put_in_by_cp_and_tar(ground: Ground) -> None:
+    """Programs that write under the final name, in pieces, and set the times afterwards."""
+    aside, inbox = ground.deployment.home.parent / "aside", ground.deployment.settings.inbox
+    by_cp, by_tar = mixed(4), mixed(4, first_seed=4)
+    ground.deployment.start()
+    subprocess.run(["cp", "-a", str(put_aside(aside / "cp", by_cp)), str(inbox)], check=True)
+    packed = aside / "packed.tar"
+    subprocess.run(["tar", "-C", str(put_aside(aside / "tar", by_tar).parent), "-cf", str(packed), "tar"], check=True)
+    subprocess.run(["tar", "-C", str(inbox), "-xf", str(packed)], check=True)
+    ground.dropped |= within("cp", by_cp) | within("tar", by_tar)
+    ground.survives("files put in by cp -a and tar, with old times")
+
+
+def test_polling(ground: Ground) -> None:
+    ground.deployment.environment |= {"TRIAGE_WATCH": "polling"}
+    ground.deployment.start()
+    ground.drop(mixed(3))
+    ground.survives("polling instead of kernel events")
+
+
+def many(count: int) -> dict[str, Drop]:
+    """So many files in folders of a hundred; `DIFFERENT` of them differ."""
+    contents = list(pictures(DIFFERENT).values())
+    return {f"{number // 100}/{number}.png": contents[number % DIFFERENT] for number in range(count)}
+
+
+@pytest.mark.long
+@pytest.mark.timeout(LONG_SECONDS)
+def test_ten_thousand_files_at_once(ground: Ground) -> None:
+    ground.deployment.start()
+    ground.drop(many(10_000))
+    ground.survives("10,000 files at once, 200 of them different", LONG_SECONDS)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(LONG_SECONDS)
+def test_more_events_than_the_kernel_keeps(ground: Ground) -> None:
+    """20,000 files written while the worker stands still: the queue of inotify overflows, and events are lost."""
+    worker = ground.deployment.start()
+    worker.process.send_signal(signal.SIGSTOP)
+    ground.drop(many(20_000))
+    worker.process.send_signal(signal.SIGCONT)
+    ground.survives("20,000 files while the watcher stands still", LONG_SECONDS)

@@ -1,0 +1,87 @@
+"""Damage to broker and database."""
+
+import signal
+
+import pytest
+
+from tests.chaos.drops import mixed, pictures
+from tests.chaos.ground import Ground
+from tests.servers import MortalPostgres, MortalRedis
+
+COUNT = 60
+A_MINUTE = 60.0
+
+
+@pytest.fixture
+def redis(scaled_out: Ground) -> MortalRedis:
+    assert scaled_out.redis is not None
+    return scaled_out.redis
+
+
+@pytest.fixture
+def postgres(scaled_out: Ground) -> MortalPostgres:
+    assert scaled_out.postgres is not None
+    return scaled_out.postgres
+
+
+def test_a_broker_that_is_killed_and_comes_back_empty(scaled_out: Ground, redis: MortalRedis) -> None:
+    scaled_out.deployment.start()
+    scaled_out.drop(pictures(COUNT))
+    scaled_out.wait_for_work()
+    redis.kill()
+    scaled_out.pause(0.5, 2)
+    redis.start()
+    scaled_out.survives("Redis killed and started again empty")
+
+
+@pytest.mark.long
+def test_a_broker_that_is_away_for_a_minute(scaled_out: Ground, redis: MortalRedis) -> None:
+    scaled_out.deployment.start()
+    scaled_out.drop(mixed(10))
+    scaled_out.wait_for_work()
+    redis.kill()
+    scaled_out.pause(A_MINUTE, A_MINUTE)
+    redis.start()
+    scaled_out.survives("Redis away for a minute")
+
+
+@pytest.mark.long
+def test_a_broker_that_is_not_there_at_start(scaled_out: Ground, redis: MortalRedis) -> None:
+    redis.kill()
+    worker = scaled_out.deployment.launch()
+    scaled_out.pause(5, 10)
+    redis.start()
+    scaled_out.deployment.wait_until_ready(worker)
+    scaled_out.drop(mixed(10))
+    scaled_out.survives("Redis not there at start")
+
+
+@pytest.mark.parametrize("request_to_stop", [signal.SIGINT, pytest.param(signal.SIGQUIT, marks=pytest.mark.long)])
+def test_a_database_that_restarts(
+    scaled_out: Ground, postgres: MortalPostgres, request_to_stop: signal.Signals
+) -> None:
+    scaled_out.deployment.start()
+    scaled_out.drop(pictures(COUNT))
+    scaled_out.wait_for_work()
+    postgres.stop(request_to_stop)
+    scaled_out.pause(0.5, 3)
+    postgres.start()
+    ending = "restarted" if request_to_stop is signal.SIGINT else "killed and started again"
+    scaled_out.survives(f"Postgres {ending} in the middle")
+
+
+@pytest.mark.long
+def test_a_database_that_is_not_there_at_start_and_for_a_minute_later(
+    scaled_out: Ground, postgres: MortalPostgres
+) -> None:
+    postgres.stop()
+    worker = scaled_out.deployment.launch()
+    scaled_out.pause(5, 10)
+    postgres.start()
+    scaled_out.deployment.wait_until_ready(worker)
+    scaled_out.drop(mixed(10))
+    scaled_out.wait_for_work()
+    postgres.stop(signal.SIGQUIT)
+    scaled_out.pause(A_MINUTE, A_MINUTE)
+    postgres.start()
+    scaled_out.survives("Postgres not there at start, and away for a minute later")
