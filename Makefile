@@ -7,10 +7,11 @@ ARGS ?=
 GPU ?=
 UPGRADE ?=
 RUNS ?= 1
+MINUTES ?= 10
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install install-gpu install-train run demo train test chaos check lock secrets clean
+.PHONY: help install install-gpu install-train run demo train test chaos soak check lock secrets clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -72,6 +73,9 @@ chaos: $(VENV)/.installed-everything ## Do all the damage of tests/chaos, and wr
 		$(BIN)/python -m pytest -m "long or not long" tests/chaos $(ARGS) || exit 1; \
 	done
 	$(BIN)/python docs/generate.py
+
+soak: $(VENV)/.installed-everything ## Random damage to both deployments while files keep coming (MINUTES=60 for each)
+	CHAOS_SOAK_MINUTES=$(MINUTES) $(BIN)/python -m pytest -m long tests/chaos/test_soak.py $(ARGS)
 
 check: $(VENV)/.installed-everything ## Lint, format, types, import rules
 	$(BIN)/ruff check

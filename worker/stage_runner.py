@@ -1,6 +1,7 @@
 """One visit to a stage: claim, ring, step, ring on. The same for every stage (worker.pipeline)."""
 
 import logging
+import time
 from collections.abc import Callable
 
 from sqlalchemy.exc import DBAPIError, OperationalError
@@ -14,6 +15,10 @@ from worker.steps import analyse, deliver, give_up, intake, report, worklist
 from worker.store.claims import Claim, any_due, claim_due, release
 
 logger = logging.getLogger(__name__)
+
+RELEASE_EVERY_SECONDS = 1.0
+RELEASE_SECONDS = 60.0
+"""A database that restarts is back by then."""
 
 Step = Callable[[Services, Claim], None]
 """Works on all rows of a claim, committing row by row.
@@ -33,6 +38,14 @@ STEPS: dict[str, Step] = {
 
 def run_stage(stage: Stage, services: Services, ring: Ring) -> int:
     """Take one claim's worth of due rows through `stage`; returns how many were claimed."""
+    try:
+        return _visit(stage, services, ring)
+    except OperationalError as error:
+        logger.warning("%s: the database does not answer (%s)", stage.name, type(error.orig).__name__)
+        return 0
+
+
+def _visit(stage: Stage, services: Services, ring: Ring) -> int:
     claim = _claim(stage, services, ring)
     if claim is None:
         return 0
@@ -61,6 +74,20 @@ def _work(stage: Stage, services: Services, claim: Claim) -> None:
     except (TransientError, OperationalError, ModelFolderError) as error:
         reason = type(error.orig).__name__ if isinstance(error, DBAPIError) else str(error)
         logger.warning("%s is tried again later (attempt %d): %s", stage.name, claim.attempts, reason)
-        with services.session.begin() as session:
-            for row_id in claim.ids:
-                release(session, stage.table, claim, row_id, services.now())
+        _release(services, stage, claim)
+
+
+def _release(services: Services, stage: Stage, claim: Claim) -> None:
+    """Let go of what is left of a claim, once the database answers: a row that nobody let go of counts as a crash."""
+    end = time.monotonic() + RELEASE_SECONDS
+    while True:
+        try:
+            with services.session.begin() as session:
+                for row_id in claim.ids:
+                    release(session, stage.table, claim, row_id, services.now())
+        except OperationalError:
+            if time.monotonic() > end:
+                raise
+            time.sleep(RELEASE_EVERY_SECONDS)
+        else:
+            return

@@ -20,6 +20,8 @@ from worker.store.models import UNFINISHED_FILES, UNFINISHED_STUDIES, FileState,
 from worker.store.objects import ObjectStore
 from worker.store.reports import is_delivered
 
+PARTS = ".*.part"
+"""What store and outbox write beside before they rename it."""
 HOUR = 3600.0
 """Younger things on the disk may be work in hand."""
 
@@ -174,8 +176,9 @@ class Auditor:
 
     def _left_overs(self) -> Iterator[Finding]:
         home, outbox = self.settings.home, self.settings.outbox
-        for folder in (self.settings.store, outbox, outbox / REPORTS_FOLDER):
-            for path in folder.glob(".*.part"):
+        refused = (folder for folder in _entries(outbox / REJECTED_FOLDER) if folder.name.isdigit())
+        for folder in (self.settings.store, outbox, outbox / REPORTS_FOLDER, *refused):
+            for path in folder.glob(PARTS):
                 if self._is_old(path):
                     yield Finding(Trouble.PART_LEFT_OVER, str(path.relative_to(home)))
         waiting = {row.claim_id for row in self.snapshot.files if row.state == FileState.CLAIMED}
@@ -201,8 +204,9 @@ def _is_ours(stem: str) -> bool:
 
 
 def _content_of(folder: Path) -> Path | None:
-    """The rejected file beside its reason."""
-    return next((path for path in _entries(folder) if path.name != REASON_FILE), None)
+    """The rejected file beside its reason; a delivery that was cut short may have left a part."""
+    contents = (path for path in _entries(folder) if path.name != REASON_FILE and not path.match(PARTS))
+    return next(contents, None)
 
 
 def _entries(folder: Path) -> list[Path]:

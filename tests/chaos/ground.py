@@ -15,7 +15,7 @@ from worker.cli.broker import queue_lengths
 from worker.cli.verification import Verification, verify
 from worker.inbox import ADOPT_AFTER_SECONDS
 from worker.inbox_files import list_inbox
-from worker.store.models import Event, ScanFile, Study
+from worker.store.models import UNFINISHED_FILES, Event, ScanFile, Study
 
 DONE_SECONDS = 150.0
 TIDY_SECONDS = 3 * ADOPT_AFTER_SECONDS
@@ -76,6 +76,11 @@ class Ground:
         files = len(expected(self.dropped).names)
         record(Run(scenario, deployment, files, lost, doubled, len(found.findings), recovery_seconds))
         assert (lost, doubled, found.findings) == (0, 0, ()), (found, self.deployment.logs())
+
+    def done_count(self) -> int:
+        """Rows of files that are at their end, but for the work on their studies."""
+        files, _ = self.deployment.counts()
+        return sum(count for state, count in files.items() if state not in UNFINISHED_FILES)
 
     def is_done(self) -> bool:
         """Is everything that was dropped at its end, and nothing left over?"""

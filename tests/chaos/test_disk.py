@@ -11,20 +11,12 @@ import pytest
 
 from tests.chaos.drops import mixed
 from tests.chaos.ground import Ground
-from tests.system.deployment import Worker
+from tests.chaos.limits import NOTHING_LARGER, limit_files
 
 COUNT = 6
-NOTHING_LARGER = 4096
-"""Bytes a file may have while the disk is "full": less than any database, report or scan."""
 SMALL_DISK_MEBIBYTES = 24
 RESERVE, NOT_FREE_ENOUGH = 4 << 20, 3 << 20
 WITHOUT_A_RESERVE = {"TRIAGE_MIN_FREE_BYTES": "0"}
-
-
-def limit_files(worker: Worker, most: int) -> None:
-    """No process of the worker may write a file beyond `most` bytes, now and for its children to come."""
-    for process in (worker.process.pid, *worker.children):
-        resource.prlimit(process, resource.RLIMIT_FSIZE, (most, resource.RLIM_INFINITY))
 
 
 def test_no_file_may_grow_for_a_while(ground: Ground) -> None:

@@ -10,6 +10,7 @@ from sqlalchemy.exc import OperationalError
 from tests.worker.conftest import ClockedServices
 from tests.worker.filing import add_file, header, receive, seconds
 from trainer.runtime.bundle import ModelFolderError
+from worker import stage_runner
 from worker.errors import Reason, TransientError
 from worker.pipeline import ANALYSE, DELIVER, INTAKE, REJECT, REPORT, STAGES, WORKLIST, Stage
 from worker.services import Services
@@ -18,6 +19,7 @@ from worker.steps import give_up
 from worker.store.chores import want_worklist
 from worker.store.claims import Claim, move
 from worker.store.models import Chore, ChoreState, Event, FileState, ScanFile, Study, StudyState
+from worker.store.session import open_engine, session_factory
 
 
 class Visits:
@@ -145,6 +147,32 @@ class TestFailure:
         visits.run(INTAKE)
         assert [visits.get(ScanFile, row_id).state for row_id in (first, second)] == [FileState.READ, FileState.CLAIMED]
         assert visits.get(ScanFile, first).attempts == 0
+
+    def test_a_database_that_is_away_costs_a_line_of_the_log(
+        self, visits: Visits, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        away = Services(visits.services.settings.model_copy(update={"database_url": "sqlite:////nowhere/at/all.db"}))
+        with caplog.at_level(logging.WARNING):
+            assert run_stage(INTAKE, away, lambda _: None) == 0
+        assert caplog.messages == ["intake: the database does not answer (OperationalError)"]
+
+    def test_rows_are_let_go_of_once_the_database_answers_again(
+        self, visits: Visits, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        (file_id,) = visits.add_files()
+        there = visits.services.session
+
+        def lose_the_database_for_a_while(services: Services, _claim: Claim) -> None:
+            services.__dict__["session"] = session_factory(open_engine("sqlite:////nowhere/at/all.db"))
+            raise TransientError("the disk is away")
+
+        def sleep(_seconds: float) -> None:
+            visits.services.__dict__["session"] = there
+
+        monkeypatch.setattr(stage_runner.time, "sleep", sleep)
+        visits.step(INTAKE, lose_the_database_for_a_while)
+        visits.run(INTAKE)
+        assert visits.get(ScanFile, file_id).lease_token is None
 
     def test_a_bug_is_raised_and_the_row_stays_leased(self, visits: Visits) -> None:
         (file_id,) = visits.add_files()

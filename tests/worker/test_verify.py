@@ -228,6 +228,13 @@ def test_repair_removes_waste(home: Home, trouble: Trouble) -> None:
     assert home.troubles("--sums") == set()
 
 
+def test_a_delivery_that_was_cut_short_is_waste_and_no_rejected_file(home: Home) -> None:
+    made(home.rejected() / ".0.part")
+    assert home.troubles("--sums") == {Trouble.PART_LEFT_OVER}
+    assert home.verify("--repair").exit_code == 0
+    assert home.troubles("--sums") == set()
+
+
 def test_what_is_young_may_be_work_in_hand_and_stays(home: Home) -> None:
     orphan = home.services.objects.path_of("ab" * 32)
     made(orphan)
