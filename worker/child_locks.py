@@ -3,15 +3,22 @@
 On a broker without an event loop billiard's children share one pipe of jobs, and the idle one holds its lock while it
 waits. That lock is a semaphore, which nobody gives back when its holder is killed (kill -9, the OOM killer): all other
 children, and those that replace them, would wait for ever. The kernel releases a file lock with the process.
+
+A child that is killed after it took a job from that pipe, and before it said so, takes it along: to billiard the job
+waits for ever. Celery fetches only as many messages as there are children, so each such loss would stop one of them.
 """
 
 import fcntl
 import tempfile
+import time
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 from billiard.pool import Pool
 from celery.concurrency.prefork import TaskPool
+
+ANSWER_SECONDS = 5.0
 
 
 class ProcessLock:
@@ -44,7 +51,28 @@ class ProcessLock:
 
 
 class LastingPool(Pool):  # type: ignore[misc]  # billiard is untyped
-    """Billiard's pool with pipes guarded by such locks."""
+    """Billiard's pool with pipes guarded by such locks, and without jobs that wait for ever."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        self._unanswered: dict[int, float] = {}
+        super().__init__(*arguments, **options)
+
+    def _join_exited_workers(self, *, shutdown: bool = False) -> Any:
+        exited = super()._join_exited_workers(shutdown)
+        self._give_up_what_a_child_took_along()
+        return exited
+
+    def _give_up_what_a_child_took_along(self) -> None:
+        """A job that is no longer in the pipe is answered by whoever took it, within milliseconds, or by nobody."""
+        now = time.monotonic()
+        in_the_pipe = self._inqueue._reader.poll(0) or not self._taskqueue.empty()  # noqa: SLF001
+        waiting = {} if in_the_pipe else {job._job: job for job in list(self._cache.values()) if not job._accepted}  # noqa: SLF001
+        self._unanswered = {number: self._unanswered.get(number, now) for number in waiting}
+        for number, since in self._unanswered.items():
+            if now - since > ANSWER_SECONDS:
+                job = waiting[number]
+                job._ack(None, now, None, None)  # noqa: SLF001  so that Celery lets go of the message
+                self.mark_as_worker_lost(job, None)
 
     def _setup_queues(self) -> None:
         super()._setup_queues()

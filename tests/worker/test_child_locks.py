@@ -2,10 +2,13 @@
 
 import os
 import signal
+import time
 from collections.abc import Callable
 
 import pytest
+from billiard.einfo import ExceptionWithTraceback
 
+from worker import child_locks
 from worker.app import build_app
 from worker.child_locks import LastingPool, ProcessLock
 from worker.settings import Settings
@@ -66,5 +69,25 @@ def test_all_four_locks_of_the_pool_are_such_locks() -> None:
     try:
         pipes = (pool._inqueue, pool._outqueue)
         assert all(isinstance(lock, ProcessLock) for pipe in pipes for lock in (pipe._rlock, pipe._wlock))
+    finally:
+        pool.terminate()
+
+
+def test_a_job_that_a_killed_child_took_along_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(child_locks, "ANSWER_SECONDS", 0.5)
+    pool = LastingPool(processes=1)
+    try:
+        (child,) = pool._pool
+        os.kill(child.pid, signal.SIGSTOP)
+        accepted: list[int | None] = []
+        job = pool.apply_async(os.getpid, accept_callback=lambda pid, _time: accepted.append(pid))
+        time.sleep(2)
+        assert not job.ready(), "it is still in the pipe, and some child will take it"
+        pool._inqueue._reader.recv()  # what a child does just before it is killed
+        os.kill(child.pid, signal.SIGKILL)
+        with pytest.raises(ExceptionWithTraceback, match="WorkerLostError"):
+            job.get(timeout=20)
+        assert accepted == [None]
+        assert pool.apply_async(os.getpid).get(timeout=20) != child.pid
     finally:
         pool.terminate()
