@@ -45,6 +45,8 @@ def training_lines(record: RunRecord | None, manifest: Manifest) -> Iterator[str
         return
     if record.end is not None:
         yield f"- {_how_far(record.end, manifest.recipe.get('epochs'))}, seed {record.seed}\n"
+    for each in record.mean_of or ():
+        yield f"- the weights are a mean: {each.share:.0%} of `{each.source}` (sha256 `{each.sha256}`)\n"
     if record.environment is not None:
         found = record.environment
         code = f", code {found.code}" if found.code else ""

@@ -47,6 +47,15 @@ class StartWeights:
 
 
 @dataclass(frozen=True)
+class Ingredient:
+    """Weights that a mean was made of: the last two parts of their path, their sum, their share."""
+
+    source: str
+    sha256: str
+    share: float
+
+
+@dataclass(frozen=True)
 class Environment:
     """What a run computes with. Gone on with in another one it need not end as it would have, to the byte.
 
@@ -82,6 +91,7 @@ class RunRecord:
         labels_sha256: sum over all label lines of the images trained on and held out (`trainer.parts.labels_sum`).
         environment: what it was begun with.
         end: `None` while it trains, or when it was killed.
+        mean_of: what `trainer.average` made the weights of; all else is then of the first of them.
     """
 
     seed: int
@@ -89,6 +99,7 @@ class RunRecord:
     labels_sha256: str | None = None
     environment: Environment | None = None
     end: End | None = None
+    mean_of: tuple[Ingredient, ...] | None = None
 
     @classmethod
     def read(cls, folder: Path) -> Self | None:
@@ -100,13 +111,14 @@ class RunRecord:
         path = folder / RUN
         try:
             found: Mapping[str, Any] = json.loads(path.read_text())
-            environment, end = found.get("environment"), found.get("end")
+            environment, end, mean_of = (found.get(name) for name in ("environment", "end", "mean_of"))
             return cls(
                 int(found["seed"]),
                 StartWeights(**found["start_weights"]),
                 found.get("labels_sha256"),
                 Environment(**environment) if environment else None,
                 End(int(end["epochs_done"]), Ending(end["ending"])) if end else None,
+                tuple(Ingredient(**each) for each in mean_of) if mean_of else None,
             )
         except FileNotFoundError:
             return None
