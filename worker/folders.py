@@ -1,20 +1,59 @@
 """The folders of `TRIAGE_HOME` and who may read them."""
 
+import os
+import stat
+from pathlib import Path
+
 from worker.inbox_files import URGENT_FOLDER
 from worker.outbox import Outbox
 from worker.settings import DATABASE_FILE, Settings
 from worker.store.objects import PRIVATE_FILE, PRIVATE_FOLDER
 
+PRIVATE_UMASK = 0o077
+NO_WRITING = 0o022
+
+
+def keep_private() -> None:
+    """From now on whatever this process and its children make is this user's alone, unless they say otherwise."""
+    os.umask(PRIVATE_UMASK)
+
 
 def make_folders(settings: Settings) -> None:
-    """Make what is missing: the store and the broker for this user alone, inbox and outbox for those who share them."""
-    settings.home.mkdir(parents=True, exist_ok=True)
-    for private in (settings.store, settings.broker_folder, settings.broker_folder / "control"):
-        private.mkdir(mode=PRIVATE_FOLDER, exist_ok=True)
+    """Make what is missing: the store and the like for this user alone, inbox and outbox for those who share them.
+
+    Raises:
+        OSError: a folder cannot be made, or is not what it has to be.
+    """
+    _make_home(settings)
+    for private in (settings.store, settings.broker_folder, settings.broker_folder / "control", settings.cache):
+        _make_private(private)
     for shared in (settings.inbox, settings.inbox / URGENT_FOLDER):
         shared.mkdir(exist_ok=True)
-        shared.chmod(settings.share_mode)
-    settings.claimed.mkdir(mode=PRIVATE_FOLDER, exist_ok=True)
+        # sticky: nobody but the worker can put another folder in the place of `.claimed`
+        shared.chmod(settings.share_mode | stat.S_ISVTX)
+    if settings.claimed.is_symlink():
+        raise NotADirectoryError(f"{settings.claimed} is a link, and somebody else put it there: remove it")
+    _make_private(settings.claimed)
     if settings.database_url is None:
-        (settings.home / DATABASE_FILE).touch(PRIVATE_FILE)
+        _make_database_file(settings.home / DATABASE_FILE)
     Outbox(settings.outbox, settings.share_mode).prepare()
+
+
+def _make_home(settings: Settings) -> None:
+    """Those who share inbox and outbox may pass through a new home; nobody else may write to it, whatever the umask."""
+    if not settings.home.is_dir():
+        settings.home.mkdir(parents=True, exist_ok=True)
+        settings.home.chmod(PRIVATE_FOLDER | (settings.share_mode & ~NO_WRITING & 0o777))
+
+
+def _make_private(folder: Path) -> None:
+    folder.mkdir(mode=PRIVATE_FOLDER, exist_ok=True)
+    if stat.S_IMODE(folder.stat().st_mode) != PRIVATE_FOLDER:
+        folder.chmod(PRIVATE_FOLDER)
+
+
+def _make_database_file(path: Path) -> None:
+    """SQLite gives the files beside its database (`-wal`, `-shm`) the permissions of the database."""
+    path.touch(PRIVATE_FILE)
+    if stat.S_IMODE(path.stat().st_mode) != PRIVATE_FILE:
+        path.chmod(PRIVATE_FILE)

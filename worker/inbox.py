@@ -6,6 +6,7 @@ tell of files inside a folder that was moved in.
 """
 
 import logging
+import os
 import queue
 import signal
 import time
@@ -20,7 +21,7 @@ from sqlalchemy.exc import OperationalError
 from watchdog.events import FileSystemEvent, FileSystemEventHandler
 from watchdog.observers import Observer
 from watchdog.observers.api import BaseObserver
-from watchdog.observers.polling import PollingObserver
+from watchdog.observers.polling import PollingObserverVFS
 
 from worker import inbox_files
 from worker.errors import io_error_name
@@ -95,7 +96,7 @@ class Inbox:
         except OSError as error:
             # the system's inotify limits (fs.inotify.max_user_watches, max_user_instances) are used up
             logger.warning("inbox: no kernel events (%s), looking regularly instead", io_error_name(error))
-            self._observer = self._listen(PollingObserver(timeout=self._services.settings.settle_seconds))
+            self._observer = self._listen(_polling(self._services.settings))
 
     def _listen(self, observer: BaseObserver) -> BaseObserver:
         observer.schedule(self._events, str(self._folder), recursive=True)
@@ -157,7 +158,7 @@ class Inbox:
             except OSError:
                 self._tracker.forget(path)
                 continue
-            if not inbox_files.is_regular(path):
+            if not inbox_files.is_takeable(status):
                 self._tracker.forget(path)
             elif self._stands_still(path, Look(status.st_size, status.st_mtime_ns), now):
                 settled.append(path)
@@ -220,8 +221,13 @@ class Inbox:
 
 def _observer(settings: Settings) -> BaseObserver:
     if settings.watch is WatchMode.POLLING:
-        return PollingObserver(timeout=settings.settle_seconds)
+        return _polling(settings)
     return Observer()
+
+
+def _polling(settings: Settings) -> BaseObserver:
+    """Lists the inbox regularly; with watchdog's own `os.stat` it would walk into folders that links lead to."""
+    return PollingObserverVFS(os.lstat, os.scandir, polling_interval=settings.settle_seconds)
 
 
 class InboxStep(bootsteps.StartStopStep):  # type: ignore[misc]  # celery is untyped

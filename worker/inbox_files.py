@@ -5,6 +5,7 @@ import os
 import shutil
 import stat
 from collections.abc import Iterator
+from contextlib import contextmanager
 from fnmatch import fnmatch
 from pathlib import Path
 from uuid import uuid4
@@ -40,6 +41,15 @@ def is_regular(path: Path) -> bool:
         return False
 
 
+def is_takeable(status: os.stat_result) -> bool:
+    """Is this a regular file, and not a second name of one that not everybody may read?
+
+    Who writes to the inbox could else link a scan of the store or the database into it, and get its bytes back from
+    `outbox/rejected`. (Linux forbids such links by fs.protected_hardlinks; other systems do not.)
+    """
+    return stat.S_ISREG(status.st_mode) and (status.st_nlink == 1 or bool(status.st_mode & stat.S_IROTH))
+
+
 def is_being_written(path: Path) -> bool:
     """Does a process have the file open for writing? False too where the system cannot tell.
 
@@ -66,22 +76,50 @@ def claim(inbox: Path, claimed: Path, path: Path) -> str | None:
     """Rename `path` into a folder of its own under `claimed`; whoever renames first owns the file.
 
     Returns:
-        The claim id, or `None` when another worker was faster.
+        The claim id, or `None` when another worker was faster or there is no file to take (any more).
 
     Raises:
-        OSError: the file cannot be taken, for want of permission perhaps; it stays where it is.
+        OSError: the file cannot be taken, for want of permission or because a link leads to it; it stays where it is.
     """
     claim_id = uuid4().hex
     target = claimed / claim_id / path.relative_to(inbox)
+    is_taken = False
     try:
         target.parent.mkdir(parents=True)
-        path.rename(target)
-    except OSError as error:
-        shutil.rmtree(claimed / claim_id, ignore_errors=True)
-        if isinstance(error, FileNotFoundError):
-            return None
-        raise
-    return claim_id
+        is_taken = _take(inbox, path, target)
+    except FileNotFoundError:
+        return None
+    finally:
+        if not is_taken:
+            drop_empty_claim(claimed, claim_id)
+    return claim_id if is_taken else None
+
+
+def _take(inbox: Path, path: Path, target: Path) -> bool:
+    with _folder_of(inbox, path) as folder:
+        if not is_takeable(os.stat(path.name, dir_fd=folder, follow_symlinks=False)):
+            return False
+        os.rename(path.name, target, src_dir_fd=folder)
+        if is_takeable(target.lstat()):
+            return True
+        # something else was put there in between: back it goes, under a name that nothing has
+        os.rename(target, uuid4().hex, dst_dir_fd=folder)
+        return False
+
+
+@contextmanager
+def _folder_of(inbox: Path, path: Path) -> Iterator[int]:
+    """The folder of `path`, opened step by step; a link on the way, to the store perhaps, is an error."""
+    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+    folder = os.open(inbox, flags)  # the inbox itself may be a link: its owner made it
+    try:
+        for name in path.relative_to(inbox).parts[:-1]:
+            inner = os.open(name, flags | os.O_NOFOLLOW, dir_fd=folder)
+            os.close(folder)
+            folder = inner
+        yield folder
+    finally:
+        os.close(folder)
 
 
 def claims_not_of_now(claimed: Path, now: float, seconds: float) -> list[str]:

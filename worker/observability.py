@@ -13,8 +13,9 @@ from click.core import ParameterSource
 from sqlalchemy.exc import OperationalError
 
 from trainer.runtime.bundle import ModelBundle, ModelFolderError
-from worker.folders import make_folders
+from worker.folders import keep_private, make_folders
 from worker.migrate import migrate
+from worker.services import pseudonyms_for
 from worker.settings import Settings
 
 if TYPE_CHECKING:
@@ -73,6 +74,8 @@ def prepare_home(app: "TriageApp") -> None:
         # celery logs what a signal handler raises and goes on; SystemExit it lets through
         try:
             make_folders(settings)
+            keep_private()
+            pseudonyms_for(settings)
             _migrate_once_it_answers(settings.resolved_database_url, is_server=settings.database_url is not None)
             ModelBundle.load(settings.model_folder)
         except OperationalError as error:

@@ -11,7 +11,17 @@ from trainer.runtime.predictor import Predictor, load_predictor
 from worker.intake.limits import IntakeLimits
 from worker.settings import Settings
 from worker.store.objects import ObjectStore
+from worker.store.pseudonyms import Pseudonyms
 from worker.store.session import ForkGuard, open_engine, session_factory
+
+
+def pseudonyms_for(settings: Settings) -> Pseudonyms | None:
+    """What is written in place of scans' text; `None` where `TRIAGE_PATIENT_TEXT` is on.
+
+    Raises:
+        OSError: their key can be neither read nor made.
+    """
+    return None if settings.patient_text else Pseudonyms.of_key_file(settings.pseudonym_key)
 
 
 class Services:
@@ -26,7 +36,8 @@ class Services:
     @cached_property
     def session(self) -> sessionmaker[Session]:
         """Sessions on the configured database; connections are not pooled, so a fork inherits none."""
-        return session_factory(open_engine(self.settings.resolved_database_url))
+        engine = open_engine(self.settings.resolved_database_url)
+        return session_factory(engine, pseudonyms_for(self.settings))
 
     @cached_property
     def predictor(self) -> Predictor:
@@ -35,7 +46,7 @@ class Services:
             self.settings.model_folder,
             self.settings.engine,
             threads=self.settings.inference_threads,
-            cache=self.settings.home / "cache",
+            cache=self.settings.cache,
         )
 
     @cached_property

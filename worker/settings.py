@@ -86,7 +86,12 @@ class Settings(BaseSettings):
     worklist_size: int = Field(500, ge=1, description="Most studies the worklist page shows.")
     page_format: PageFormat = Field(PageFormat.A4, description="A4 or Letter.")
     share_mode: Annotated[int, BeforeValidator(_octal)] = Field(
-        0o770, description="Permissions of inbox and outbox folders, octal; files get the same without execute."
+        0o770,
+        description="Permissions of inbox (sticky too) and outbox folders, octal; files get the same without execute.",
+    )
+    patient_text: bool = Field(
+        True,
+        description="off: names, ids, dates, descriptions and file names are not kept or shown; see docs/privacy.md.",
     )
     log_json: bool = Field(False, description="Log one JSON object a line instead of text.")
 
@@ -121,6 +126,16 @@ class Settings(BaseSettings):
     def broker_folder(self) -> Path:
         """Messages of the embedded broker."""
         return self.home / "broker"
+
+    @property
+    def pseudonym_key(self) -> Path:
+        """Key of the pseudonyms that stand for ids where `patient_text` is off; all workers need the same."""
+        return self.home / "pseudonym.key"
+
+    @property
+    def cache(self) -> Path:
+        """The network as it was compiled for this machine."""
+        return self.home / "cache"
 
     @property
     def embedded_broker(self) -> bool:

@@ -30,6 +30,14 @@ _CONTRAST_WORDS = re.compile(
     r"|\+\s?(C|GD|K)(?![A-Z])|(?<![A-Z])C\s?\+|T1C(?![A-Z])"
 )
 _NO_CONTRAST_WORDS = re.compile(r"(?<![A-Z])(PRE|NON|NO|WITHOUT|W/O)(?![A-Z])")
+# T1C says contrast and T1, so it goes before T1
+_TELLING_WORDS = re.compile(
+    "|".join(
+        f"(?:{words.pattern})"
+        for words in (_OTHER_WORDS, _CONTRAST_WORDS, _NO_CONTRAST_WORDS, _T1_WORDS, _FLAIR_WORDS, _T2_WORDS)
+    )
+)
+_OPEN_ENDED = re.compile(r"(GADO|INJECT|POST.?CON)\w*")
 
 
 def weighting_of(acquisition: Acquisition, description: str | None) -> Weighting:
@@ -49,6 +57,12 @@ def weighting_of(acquisition: Acquisition, description: str | None) -> Weighting
     if found is Weighting.T1 and (acquisition.has_contrast_agent or _names_contrast(words)):
         return Weighting.T1_CONTRAST
     return found
+
+
+def telling_words(description: str | None) -> str | None:
+    """Of a description the words that `weighting_of` looks for, and nothing else that may stand in it."""
+    found = (match.group() for match in _TELLING_WORDS.finditer((description or "").upper()))
+    return " ".join(_OPEN_ENDED.sub(r"\1", words) for words in found) or None
 
 
 def _fluid_nulled(words: str) -> Weighting | None:

@@ -20,8 +20,10 @@ def test_shared_and_private_ones(tmp_path: Path) -> None:
             make_folders(settings)
     finally:
         os.umask(umask)
-    shared = [settings.inbox, settings.inbox / "stat", settings.outbox, settings.outbox / "reports"]
+    inbox = [settings.inbox, settings.inbox / "stat"]
+    shared = [settings.outbox, settings.outbox / "reports"]
     private = [settings.claimed, settings.store, settings.broker_folder, settings.broker_folder / "control"]
+    assert {mode(path) for path in inbox} == {0o1777}
     assert {mode(path) for path in shared} == {0o777}
     assert {mode(path) for path in private} == {0o700}
     assert mode(settings.home / "triage.db") == 0o600

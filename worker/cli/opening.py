@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from worker.cli.failure import MISUSED, CommandError
 from worker.settings import Settings, what_is_wrong
+from worker.store.pseudonyms import Pseudonyms
 from worker.store.session import open_engine, session_factory
 
 MISSING_TABLE = ("no such table", "no such column", "does not exist")
@@ -39,9 +40,10 @@ def open_database(settings: Settings, *, write: bool = False) -> Iterator[Sessio
     url = _database_url(settings)
     if url.get_backend_name() == "sqlite":
         _check_file(settings, url)
+    pseudonyms = _pseudonyms(settings) if write else None
     try:
         engine = open_engine(url.render_as_string(hide_password=False), read_only=not write)
-        with session_factory(engine).begin() as session:
+        with session_factory(engine, pseudonyms).begin() as session:
             yield session
     except (NoSuchModuleError, ModuleNotFoundError) as error:
         raise CommandError(f"TRIAGE_DATABASE_URL asks for a driver that is not installed: {error}.", MISUSED) from None
@@ -56,6 +58,15 @@ def _database_url(settings: Settings) -> URL:
         raise CommandError(f"TRIAGE_DATABASE_PASSWORD_FILE cannot be read: {error.strerror}.", MISUSED) from None
     except ArgumentError:
         raise CommandError("TRIAGE_DATABASE_URL is not a database URL; see docs/settings.md.", MISUSED) from None
+
+
+def _pseudonyms(settings: Settings) -> Pseudonyms | None:
+    from worker.services import pseudonyms_for  # it imports the network's engines
+
+    try:
+        return pseudonyms_for(settings)
+    except OSError as error:
+        raise CommandError(f"{settings.pseudonym_key} cannot be used: {error.strerror or error}.") from None
 
 
 def _check_file(settings: Settings, url: URL) -> None:

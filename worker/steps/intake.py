@@ -86,12 +86,12 @@ def _refuse_oversized(source: BinaryIO, limits: IntakeLimits) -> None:
 def _reject(services: Services, claim: Claim, row: ScanFile, error: RejectedError) -> None:
     now = services.now()
     stored = None if row.sha256 is None else services.objects.path_of(row.sha256)
-    part_of = Identity() if stored is None else identity_of_rejected(stored, services.limits)
+    identity = Identity() if stored is None else identity_of_rejected(stored, services.limits)
     with services.session.begin() as session:
         moved = move(
             session, ScanFile, row.id, claim.token, INTAKE.takes,
             state=FileState.REJECTING, reason=error.reason, message=error.sentence, not_before=now,
-            study_uid=part_of.study_uid, series_name=part_of.series_name,
+            **queries.part_of(session, identity.study_uid, identity.series_name),
         )  # fmt: skip
         if moved:
             queries.record(session, "rejected", now, file_id=row.id, detail=error.reason)

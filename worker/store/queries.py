@@ -29,7 +29,9 @@ from worker.store.models import (
     Study,
     StudyState,
 )
+from worker.store.pseudonyms import neutral_file_name, pseudonyms_of
 from worker.studies import public_study_id, ready_at
+from worker.weighting import telling_words
 
 PRIORITY_RANK = {Priority.URGENT: 0, Priority.REVIEW: 1, Priority.ROUTINE: 2}
 SAME_SOP_UID = "Different images of this study carry the same SOPInstanceUID; all of them are read."
@@ -56,13 +58,14 @@ def insert_once(session: Session, table: type[Any], unique: str, **values: Any) 
 def add_file(
     session: Session, claim_id: str, original_name: str, rank: int, now: datetime, archive_id: int | None = None
 ) -> None:
-    """Register a claimed file; a second time changes nothing."""
+    """Register a claimed file; a second time changes nothing. The name is not kept where text is not."""
+    name = original_name if pseudonyms_of(session) is None else neutral_file_name(claim_id)
     insert_once(
         session,
         ScanFile,
         "claim_id",
         claim_id=claim_id,
-        original_name=original_name,
+        original_name=name,
         state=FileState.CLAIMED,
         rank=rank,
         archive_id=archive_id,
@@ -100,6 +103,9 @@ def add_instance(
     quiet_max: timedelta,
 ) -> Study:
     """Put a readable instance, all of its frames, into its study; opens study, series or a new revision as needed."""
+    pseudonyms = pseudonyms_of(session)
+    if pseudonyms is not None:
+        headers = [pseudonyms.header(header) for header in headers]
     header = headers[0]
     study = _study_for_update(session, header, file.rank, now)
     _note_patient_id(study, header.patient.patient_id)
@@ -138,6 +144,15 @@ def add_instance(
     # it is known now that it will not be waited for; later `not_before` moves with every failed attempt
     study.incomplete = kind is StudyKind.DICOM and study.not_before < now + quiet
     return study
+
+
+def part_of(session: Session, study_uid: str | None, series_name: str | None) -> dict[str, str | None]:
+    """Columns of a refused file: what it would have been part of."""
+    pseudonyms = pseudonyms_of(session)
+    if pseudonyms is not None:
+        series_name = telling_words(series_name)
+        study_uid = None if study_uid is None else pseudonyms.uid(study_uid)
+    return {"study_uid": study_uid, "series_name": series_name}
 
 
 def _note_patient_id(study: Study, patient_id: str | None) -> None:

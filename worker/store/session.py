@@ -9,6 +9,8 @@ from sqlalchemy import URL, Engine, NullPool, create_engine, event, make_url
 from sqlalchemy.engine import Connection
 from sqlalchemy.orm import Session, sessionmaker
 
+from worker.store.pseudonyms import INFO_KEY, Pseudonyms
+
 SQLITE_BUSY_SECONDS = 30.0
 SERVER_TIME_LIMITS = {
     "connect_timeout": 5,
@@ -100,6 +102,6 @@ def _begin_immediate(connection: Connection) -> None:
     connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
-def session_factory(engine: Engine) -> sessionmaker[Session]:
-    """Sessions whose objects stay readable after commit."""
-    return sessionmaker(engine, expire_on_commit=False)
+def session_factory(engine: Engine, pseudonyms: Pseudonyms | None = None) -> sessionmaker[Session]:
+    """Sessions whose objects stay readable after commit; with `pseudonyms` they keep no text of scans."""
+    return sessionmaker(engine, expire_on_commit=False, info={INFO_KEY: pseudonyms})
