@@ -3,7 +3,7 @@
 import pytest
 
 from worker.domain import Acquisition
-from worker.weighting import Weighting, weighting_of
+from worker.weighting import Weighting, telling_words, weighting_of
 
 
 @pytest.mark.parametrize(
@@ -48,7 +48,26 @@ def test_times_and_words(
     description: str | None,
     weighting: Weighting,
 ) -> None:
-    assert weighting_of(Acquisition(echo, repetition, inversion, gradient), description) is weighting
+    acquisition = Acquisition(echo, repetition, inversion, gradient)
+    assert weighting_of(acquisition, description) is weighting
+    assert weighting_of(acquisition, telling_words(description)) is weighting
+
+
+@pytest.mark.parametrize(
+    ("description", "kept"),
+    [
+        ("AX T1 Anna Muster +C", "T1 +C"),
+        ("T1C", "T1C"),
+        ("gadoMuster_Anna", "GADO"),
+        ("T1 injectMuster_4711", "T1 INJECT"),
+        ("post conMuster T1", "POST T1"),
+        ("Anna Muster 1961", None),
+        ("", None),
+        (None, None),
+    ],
+)
+def test_of_a_description_only_the_telling_words_are_kept(description: str | None, kept: str | None) -> None:
+    assert telling_words(description) == kept
 
 
 def test_a_named_agent_makes_t1_a_contrast_image_and_nothing_else() -> None:
