@@ -76,6 +76,8 @@ def prepare_home(app: "TriageApp") -> None:
             make_folders(settings)
             keep_private()
             pseudonyms_for(settings)
+            for name in settings.exposed_password_files:
+                logger.warning("the file of %s can be read by others than its owner: chmod 600", name)
             _migrate_once_it_answers(settings.resolved_database_url, is_server=settings.database_url is not None)
             ModelBundle.load(settings.model_folder)
         except OperationalError as error:

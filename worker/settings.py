@@ -2,6 +2,7 @@
 
 import os
 import re
+import stat
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -14,6 +15,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from trainer.runtime.predictor import EngineName
 
 DATABASE_FILE = "triage.db"
+CONTAINER_SECRETS = Path("/run/secrets")
 BUNDLED_MODELS = Path(__file__).resolve().parent.parent / "models"
 
 
@@ -45,7 +47,9 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="TRIAGE_", extra="ignore")
 
     home: Path = Field(Path("triage-home"), description="Folder of inbox, outbox, store, database and broker files.")
-    broker_url: str | None = Field(None, description="Celery broker, e.g. redis://host:6379/0. Default: files in home.")
+    broker_url: str | None = Field(
+        None, description="Celery broker, e.g. redis://host:6379/0, rediss:// with TLS. Default: files in home."
+    )
     broker_password_file: Path | None = Field(None, description="File with the broker's password (Docker secret).")
     database_url: str | None = Field(
         None, description="SQLAlchemy URL, e.g. postgresql+psycopg://user@host/triage. Default: SQLite in home."
@@ -154,7 +158,19 @@ class Settings(BaseSettings):
         """The broker URL with the password of `broker_password_file` put in."""
         if self.broker_url is None:
             return "filesystem://localhost"
-        return _with_password(self.broker_url, self.broker_password_file)
+        return _checking_certificates(_with_password(self.broker_url, self.broker_password_file))
+
+    @property
+    def exposed_password_files(self) -> tuple[str, ...]:
+        """Variables that name a password file which others than its owner may read.
+
+        `/run/secrets` is left out: it is a container's own, and docker mounts what lies there for everybody.
+        """
+        files = {
+            "TRIAGE_BROKER_PASSWORD_FILE": self.broker_password_file,
+            "TRIAGE_DATABASE_PASSWORD_FILE": self.database_password_file,
+        }
+        return tuple(name for name, path in files.items() if path is not None and _is_exposed(path))
 
     @property
     def model_folder(self) -> Path:
@@ -185,8 +201,28 @@ def _with_password(url: str, password_file: Path | None) -> str:
         return url
     password = quote(password_file.read_text().strip(), safe="")
     scheme, _, rest = url.partition("://")
-    user, at, host = rest.rpartition("@")
-    return f"{scheme}://{user.partition(':')[0]}:{password}@{host if at else rest}"
+    place, question, query = rest.partition("?")
+    user, _, host = place.rpartition("@")
+    return f"{scheme}://{user.partition(':')[0]}:{password}@{host}{question}{query}"
+
+
+def _checking_certificates(url: str) -> str:
+    """Of a broker with TLS the certificate is checked unless the URL says otherwise; kombu by itself checks none."""
+    if not url.startswith("rediss://"):
+        return url
+    wanted = {"ssl_cert_reqs": "required", "ssl_check_hostname": "true"}
+    if "ssl_cert_reqs=" in url:
+        return url
+    missing = "&".join(f"{name}={value}" for name, value in wanted.items() if f"{name}=" not in url)
+    return f"{url}{'&' if '?' in url else '?'}{missing}"
+
+
+def _is_exposed(path: Path) -> bool:
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return False  # whoever reads it says so
+    return bool(mode & (stat.S_IRGRP | stat.S_IROTH)) and not path.absolute().is_relative_to(CONTAINER_SECRETS)
 
 
 def what_is_wrong(error: ValidationError) -> list[str]:

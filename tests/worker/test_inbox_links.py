@@ -1,6 +1,7 @@
 """Links in the inbox, and things swapped under the worker's hands: nothing outside is read, moved or changed."""
 
 import os
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -76,9 +77,10 @@ def test_a_folder_swapped_for_a_link_leads_nowhere(watching: Watching) -> None:
         ward.symlink_to(watching.services.settings.home)
     (watching.folder / "a.dcm").write_bytes(b"scan")
     watching.look_until_taken("a.dcm")
-    (watching.folder / "b.dcm").write_bytes(b"scan")
-    watching.look_until_taken("b.dcm")
-    assert watching.names() == {"a.dcm", "b.dcm"}
+    for _ in range(100):
+        watching.inbox.look()
+        time.sleep(0.01)
+    assert watching.names() == {"a.dcm"}
     assert database.is_file()
 
 
@@ -92,7 +94,7 @@ class TestClaim:
     def test_a_link_on_the_way_is_refused(self, inbox: Path, outside: Path, way: str) -> None:
         (inbox / way).parent.mkdir(exist_ok=True)
         (inbox / way).symlink_to(outside)
-        with pytest.raises(OSError, match="secret|ward|deeper"):
+        with pytest.raises(OSError, match=r"Not a directory|symbolic links"):
             inbox_files.claim(inbox, inbox / ".claimed", inbox / way / "secret.dcm")
         assert (outside / "secret.dcm").read_bytes() == SECRET
         assert list((inbox / ".claimed").iterdir()) == []
@@ -101,7 +103,7 @@ class TestClaim:
         "make",
         [
             lambda path, outside: path.symlink_to(outside / "secret.dcm"),
-            lambda path, outside: path.symlink_to("nowhere"),
+            lambda path, _: path.symlink_to("nowhere"),
             lambda path, outside: path.hardlink_to(outside / "secret.dcm"),
             lambda path, _: os.mkfifo(path),
             lambda path, _: path.mkdir(),

@@ -1,4 +1,4 @@
-"""`TRIAGE_PATIENT_TEXT=off`: what a scan says of its patient is in the store and the outbox's own bytes, nowhere else."""
+"""`TRIAGE_PATIENT_TEXT=off`: what a scan says of its patient is in its own bytes and nowhere else."""
 
 import sqlite3
 from io import BytesIO
@@ -26,8 +26,8 @@ DESCRIPTION, PHYSICIAN, HOSPITAL = "SENTINELDESC", "SENTINELDOC", "SENTINELHOSP"
 FILE = "SENTINELFILE"
 ROOT = "1.2.840.99887766"
 SENTINELS = (
-    NAME, CHINESE, PATIENT, ACCESSION, BORN, "1961-04-12", STUDIED, "2026-02-17", DESCRIPTION, PHYSICIAN, HOSPITAL, FILE,
-    ROOT,
+    NAME, CHINESE, PATIENT, ACCESSION, BORN, "1961-04-12", STUDIED, "2026-02-17",
+    DESCRIPTION, PHYSICIAN, HOSPITAL, FILE, ROOT,
 )  # fmt: skip
 
 

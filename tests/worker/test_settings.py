@@ -93,6 +93,39 @@ class TestPasswords:
         settings = Settings(broker_url=url, broker_password_file=password_file)
         assert settings.resolved_broker_url == "redis://:p%40ss%2Fw%3Ard%20%25@redis:6379/0"
 
+    @pytest.mark.parametrize(
+        ("url", "resolved"),
+        [
+            ("rediss://h/0", "rediss://h/0?ssl_cert_reqs=required&ssl_check_hostname=true"),
+            (
+                "rediss://h?ssl_ca_certs=/ca",
+                "rediss://h?ssl_ca_certs=/ca&ssl_cert_reqs=required&ssl_check_hostname=true",
+            ),
+            ("rediss://h/0?ssl_cert_reqs=none", "rediss://h/0?ssl_cert_reqs=none"),
+            ("redis://h/0", "redis://h/0"),
+        ],
+    )
+    def test_a_brokers_certificate_is_checked_unless_the_url_says_otherwise(self, url: str, resolved: str) -> None:
+        assert Settings(broker_url=url).resolved_broker_url == resolved
+
+    def test_a_query_keeps_its_signs(self, password_file: Path) -> None:
+        settings = Settings(
+            database_url="postgresql+psycopg://u@h/d?sslrootcert=/a@b", database_password_file=password_file
+        )
+        assert settings.resolved_database_url == "postgresql+psycopg://u:p%40ss%2Fw%3Ard%20%25@h/d?sslrootcert=/a@b"
+
+    @pytest.mark.parametrize(("mode", "names"), [(0o600, ()), (0o640, ("TRIAGE_BROKER_PASSWORD_FILE",))])
+    def test_a_file_that_others_can_read_is_known(self, password_file: Path, mode: int, names: tuple[str, ...]) -> None:
+        password_file.chmod(mode)
+        missing = password_file.with_name("missing")
+        settings = Settings(broker_password_file=password_file, database_password_file=missing)
+        assert settings.exposed_password_files == names
+
+    def test_those_of_a_container_are_its_own(self, monkeypatch: pytest.MonkeyPatch, password_file: Path) -> None:
+        monkeypatch.setattr(module, "CONTAINER_SECRETS", password_file.parent)
+        password_file.chmod(0o444)
+        assert Settings(broker_password_file=password_file).exposed_password_files == ()
+
     def test_without_a_file_the_url_stays(self) -> None:
         settings = Settings(database_url="postgresql+psycopg://u:p@h/d", broker_url="redis://h/1")
         assert settings.resolved_database_url == "postgresql+psycopg://u:p@h/d"
