@@ -10,7 +10,7 @@ from worker.settings import DATABASE_FILE, Settings
 from worker.store.objects import PRIVATE_FILE, PRIVATE_FOLDER
 
 PRIVATE_UMASK = 0o077
-NO_WRITING = 0o022
+WRITING_BY_OTHERS = 0o022
 
 
 def keep_private() -> None:
@@ -39,11 +39,17 @@ def make_folders(settings: Settings) -> None:
     Outbox(settings.outbox, settings.share_mode).prepare()
 
 
+def is_open_to_others(folder: Path) -> bool:
+    """Can somebody else put other things in the place of what lies here?"""
+    mode = folder.stat().st_mode
+    return bool(mode & WRITING_BY_OTHERS) and not mode & stat.S_ISVTX
+
+
 def _make_home(settings: Settings) -> None:
     """Those who share inbox and outbox may pass through a new home; nobody else may write to it, whatever the umask."""
     if not settings.home.is_dir():
         settings.home.mkdir(parents=True, exist_ok=True)
-        settings.home.chmod(PRIVATE_FOLDER | (settings.share_mode & ~NO_WRITING & 0o777))
+        settings.home.chmod(PRIVATE_FOLDER | (settings.share_mode & ~WRITING_BY_OTHERS & 0o777))
 
 
 def _make_private(folder: Path) -> None:

@@ -13,7 +13,7 @@ from click.core import ParameterSource
 from sqlalchemy.exc import OperationalError
 
 from trainer.runtime.bundle import ModelBundle, ModelFolderError
-from worker.folders import keep_private, make_folders
+from worker.folders import is_open_to_others, keep_private, make_folders
 from worker.migrate import migrate
 from worker.services import pseudonyms_for
 from worker.settings import Settings
@@ -76,6 +76,8 @@ def prepare_home(app: "TriageApp") -> None:
             make_folders(settings)
             keep_private()
             pseudonyms_for(settings)
+            if is_open_to_others(settings.home):
+                logger.warning("TRIAGE_HOME can be written to by others than its owner: chmod go-w")
             for name in settings.exposed_password_files:
                 logger.warning("the file of %s can be read by others than its owner: chmod 600", name)
             _migrate_once_it_answers(settings.resolved_database_url, is_server=settings.database_url is not None)

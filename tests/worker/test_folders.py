@@ -4,7 +4,9 @@ import os
 import stat
 from pathlib import Path
 
-from worker.folders import make_folders
+import pytest
+
+from worker.folders import is_open_to_others, make_folders
 from worker.settings import Settings
 
 
@@ -27,6 +29,24 @@ def test_shared_and_private_ones(tmp_path: Path) -> None:
     assert {mode(path) for path in shared} == {0o777}
     assert {mode(path) for path in private} == {0o700}
     assert mode(settings.home / "triage.db") == 0o600
+    assert mode(settings.home) == 0o755  # others may pass through, and not put another store in its place
+    assert not is_open_to_others(settings.home)
+
+
+def test_permissions_that_are_too_wide_are_taken_back(tmp_path: Path) -> None:
+    settings = Settings(home=tmp_path)
+    make_folders(settings)
+    for path, wide in ((settings.store, 0o755), (settings.claimed, 0o777), (settings.home / "triage.db", 0o644)):
+        path.chmod(wide)
+    make_folders(settings)
+    assert {mode(settings.store), mode(settings.claimed)} == {0o700}
+    assert mode(settings.home / "triage.db") == 0o600
+
+
+@pytest.mark.parametrize(("mode", "is_open"), [(0o755, False), (0o775, True), (0o757, True), (0o1777, False)])
+def test_a_home_that_others_can_write_to_is_known(tmp_path: Path, mode: int, is_open: bool) -> None:
+    tmp_path.chmod(mode)
+    assert is_open_to_others(tmp_path) is is_open
 
 
 def test_no_sqlite_file_beside_another_database(tmp_path: Path) -> None:

@@ -48,9 +48,16 @@ class TrainingSubspace:
         with np.load(path, allow_pickle=False) as found:
             if sorted(found.files) != ["components", "mean"]:
                 raise ValueError(f"it holds {sorted(found.files)} instead of components and mean")
-            mean, components = (found[name].astype(np.float32) for name in ("mean", "components"))
+            mean, components = (_numbers(found[name]) for name in ("mean", "components"))
         if mean.ndim != 1 or components.ndim != 2 or components.shape[1] != len(mean):
             raise ValueError(f"its arrays are {mean.shape} and {components.shape} instead of (f,) and (k, f)")
         if not (np.isfinite(mean).all() and np.isfinite(components).all()):
             raise ValueError("its numbers are not all finite")
         return cls(mean, components)
+
+
+def _numbers(array: object) -> FloatArray:
+    """NumPy hands out what is no array as bytes, and refuses objects (`allow_pickle`) by itself."""
+    if not isinstance(array, np.ndarray) or array.dtype.kind != "f":
+        raise ValueError("it holds something else than floating-point numbers")
+    return array.astype(np.float32)
