@@ -86,6 +86,11 @@ def settings(tmp_path: Path) -> Settings:
 @pytest.fixture
 def services(settings: Settings, migrated_sqlite: Path) -> ClockedServices:
     """A worker process's services: SQLite, a clock at noon, the fake predictor."""
+    return services_for(settings, migrated_sqlite)
+
+
+def services_for(settings: Settings, migrated_sqlite: Path) -> ClockedServices:
+    """The same where a test makes its own home."""
     shutil.copy(migrated_sqlite, settings.home / DATABASE_FILE)
     services = ClockedServices(settings)
     services.__dict__["predictor"] = FakePredictor()
