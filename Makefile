@@ -11,7 +11,7 @@ MINUTES ?= 10
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install install-gpu install-train run demo train test chaos soak check lock secrets clean
+.PHONY: help install install-gpu install-train run demo train test chaos soak check audit lock secrets clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -82,6 +82,12 @@ check: $(VENV)/.installed-everything ## Lint, format, types, import rules
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# --strict: a package that nobody could look up is no clean one.
+audit: $(VENV)/.installed-everything ## Ask PyPI's advisories about every package of constraints.txt (needs the internet)
+	@$(BIN)/pip-audit --requirement constraints.txt --no-deps --disable-pip --strict --progress-spinner off || { \
+		echo "The audit found something, or could not be made: read above. Until it ends well, nothing is known." >&2; \
+		exit 1; }
 
 lock: ## Write constraints.txt anew after a change of pyproject.toml (UPGRADE=1: newest versions of everything)
 	@$(find-python) && tmp=$$(mktemp -d) && trap 'rm -rf "$$tmp"' EXIT && \

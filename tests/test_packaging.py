@@ -143,6 +143,23 @@ class TestMakefile:
         assert len(set(first.values())) == len(first) == 2
         assert (checkout / "secrets").stat().st_mode & 0o777 == 0o700
 
+    @pytest.mark.parametrize("status", [0, 1])
+    def test_the_audit_fails_where_it_found_something_or_could_not_ask(self, checkout: Path, status: int) -> None:
+        program = checkout / ".venv" / "bin" / "pip-audit"
+        program.parent.mkdir(parents=True)
+        program.write_text(f'#!/bin/sh\necho "$@" > asked\nexit {status}\n')
+        program.chmod(0o755)
+        (checkout / ".venv" / ".installed-everything").touch()
+        done = subprocess.run(
+            ["make", "audit", "-o", ".venv/.installed-everything"],
+            cwd=checkout, capture_output=True, text=True, check=False, timeout=60,
+        )  # fmt: skip
+        assert (done.returncode != 0) is (status != 0), done.stderr
+        assert ("nothing is known" in done.stderr) is (status != 0)
+        asked = (checkout / "asked").read_text().split()
+        # without --strict a package that could not be looked up counts as clean
+        assert {"--strict", "--requirement", "constraints.txt"} <= set(asked)
+
     def test_continuous_integration_only_calls_make_test(self) -> None:
         lines = (ROOT / ".ci" / "run").read_text().splitlines()
         assert [line for line in lines if "make" in line] == ["time make test"]

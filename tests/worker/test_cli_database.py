@@ -305,3 +305,17 @@ class TestNoDatabase:
         result = call(tmp_path, "worklist", **environment)
         assert result.exit_code == 2
         assert result.stderr.startswith("TRIAGE_DATABASE_PASSWORD_FILE cannot be read")
+
+
+class TestPatientText:
+    def test_a_command_that_writes_needs_a_whole_key_and_one_that_reads_none(self, database: Database) -> None:
+        key = database.settings.pseudonym_key
+        key.write_bytes(b"cut")
+        off = {"TRIAGE_PATIENT_TEXT": "off"}
+        refused = call(database.home, "retry", "--failed", **off)
+        assert (refused.exit_code, refused.output.count("\n")) == (1, 1)
+        assert "pseudonym.key" in refused.output
+        assert "Traceback" not in refused.output
+        assert call(database.home, "worklist", **off).exit_code == 0
+        key.unlink()
+        assert call(database.home, "retry", "--failed", **off).exit_code == 0

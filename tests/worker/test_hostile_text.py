@@ -10,7 +10,8 @@ from io import StringIO
 from pathlib import Path
 
 import pytest
-from pydicom import config
+from pydicom import config, dcmread
+from pydicom.data import get_testdata_file
 from pydicom.datadict import dictionary_VR, tag_for_keyword
 from typer.testing import CliRunner
 
@@ -203,6 +204,24 @@ def test_nothing_of_it_is_logged(told: Told) -> None:
     assert "reported" in told.log
     for trace in ("script", "forged", "onerror", "\x1b", "\u202e"):
         assert trace not in told.log
+
+
+def test_a_file_set_is_refused_and_not_followed(services: ClockedServices, tmp_path: Path) -> None:
+    """The directory that comes with pydicom, beside files of the names that it lists, in the inbox and around it."""
+    home = Home(services)
+    directory = Path(str(get_testdata_file("DICOMDIR", download=False)))
+    record = next(item for item in dcmread(directory).DirectoryRecordSequence if "ReferencedFileID" in item)
+    listed = "/".join(record.ReferencedFileID)
+    for folder in (tmp_path, home.settings.home, home.settings.home / "store"):
+        path = folder / listed
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(hostile(1, 1))
+    home.drop("DICOMDIR", directory.read_bytes())
+    home.run_when_quiet()
+    (row,) = home.files().values()
+    assert (row.state, row.reason) == (FileState.REJECTED, "not_an_image")
+    assert home.studies() == []
+    assert (tmp_path / listed).is_file()
 
 
 @pytest.mark.parametrize("keyword", ["StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID"])
