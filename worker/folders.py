@@ -27,10 +27,11 @@ def make_folders(settings: Settings) -> None:
     _make_home(settings)
     for private in (settings.store, settings.broker_folder, settings.broker_folder / "control", settings.cache):
         _make_private(private)
-    for shared in (settings.inbox, settings.inbox / URGENT_FOLDER):
-        shared.mkdir(exist_ok=True)
-        # sticky: nobody but the worker can put another folder in the place of `.claimed`
-        shared.chmod(settings.share_mode | stat.S_ISVTX)
+    # sticky: nobody but the worker can put another folder in the place of `.claimed`
+    inbox_mode = settings.share_mode | stat.S_ISVTX
+    settings.inbox.mkdir(exist_ok=True)
+    settings.inbox.chmod(inbox_mode)
+    _share(settings.inbox / URGENT_FOLDER, inbox_mode)
     if settings.claimed.is_symlink():
         raise NotADirectoryError(f"{settings.claimed} is a link, and somebody else put it there: remove it")
     _make_private(settings.claimed)
@@ -50,6 +51,16 @@ def _make_home(settings: Settings) -> None:
     if not settings.home.is_dir():
         settings.home.mkdir(parents=True, exist_ok=True)
         settings.home.chmod(PRIVATE_FOLDER | (settings.share_mode & ~WRITING_BY_OTHERS & 0o777))
+
+
+def _share(folder: Path, mode: int) -> None:
+    """Without following a link: those who share the folder above could have all of the store shared by one."""
+    folder.mkdir(exist_ok=True)
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        os.fchmod(descriptor, mode)
+    finally:
+        os.close(descriptor)
 
 
 def _make_private(folder: Path) -> None:

@@ -47,7 +47,7 @@ def is_takeable(status: os.stat_result) -> bool:
     Who writes to the inbox could else link a scan of the store or the database into it, and get its bytes back from
     `outbox/rejected`. (Linux forbids such links by fs.protected_hardlinks; other systems do not.)
     """
-    return stat.S_ISREG(status.st_mode) and (status.st_nlink == 1 or bool(status.st_mode & stat.S_IROTH))
+    return stat.S_ISREG(status.st_mode) and (status.st_nlink <= 1 or bool(status.st_mode & stat.S_IROTH))
 
 
 def is_being_written(path: Path) -> bool:

@@ -1,13 +1,15 @@
 """Results appear whole or not at all: written beside under a dot name, synced, renamed."""
 
+import errno
 import os
-import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO
 from uuid import uuid4
 
-from worker.store.objects import CHUNK_BYTES, sync_folder
+from worker.store.objects import CHUNK_BYTES, PRIVATE_FILE, PRIVATE_FOLDER
 
 EXECUTE_BITS = 0o111
 LONGEST_NAME_BYTES = 200
@@ -16,7 +18,11 @@ REPORTS_FOLDER, REJECTED_FOLDER = "reports", "rejected"
 
 
 class Outbox:
-    """The folder people read from; `share_mode` is the permission of its folders (files: without execute)."""
+    """The folder people read from; `share_mode` is the permission of its folders (files: without execute).
+
+    Those who share it may put links into it. None is followed below the root: what is delivered, a rejected file of
+    anybody's choice among it, would else be written over files that only the worker may write.
+    """
 
     def __init__(self, root: Path, share_mode: int) -> None:
         self.root = root
@@ -24,9 +30,15 @@ class Outbox:
         self.file_mode = share_mode & ~EXECUTE_BITS
 
     def prepare(self) -> None:
-        """Make the folders."""
-        for folder in (self.root, self.root / REPORTS_FOLDER, self.root / REJECTED_FOLDER):
-            self._make_folder(folder)
+        """Make the folders.
+
+        Raises:
+            OSError: it cannot be done, or something else is in their place.
+        """
+        self._make_root()
+        for name in (REPORTS_FOLDER, REJECTED_FOLDER):
+            with self._folder(Path(name)) as folder:
+                os.fchmod(folder, self.folder_mode)
 
     def deliver_bytes(self, relative: str, content: bytes) -> None:
         """Put `content` at `relative`, replacing an earlier delivery."""
@@ -34,33 +46,66 @@ class Outbox:
 
     def deliver_stream(self, relative: str, source: BinaryIO) -> None:
         """Copy a stream to `relative`, replacing an earlier delivery; what cannot be finished leaves nothing behind."""
-        target = self.root / relative
-        if not target.parent.is_dir():
-            self._make_folder(target.parent)
-        temporary = target.parent / f".{uuid4().hex}.part"
-        try:
-            with temporary.open("xb") as part:
-                while chunk := source.read(CHUNK_BYTES):
-                    part.write(chunk)
-                part.flush()
-                os.fsync(part.fileno())
-            temporary.chmod(self.file_mode)
-            temporary.replace(target)
-            sync_folder(target.parent)
-        finally:
-            temporary.unlink(missing_ok=True)
+        target, temporary = Path(relative), f".{uuid4().hex}.part"
+        with self._folder(target.parent) as folder:
+            try:
+                descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE_FILE, dir_fd=folder)
+                with os.fdopen(descriptor, "wb") as part:
+                    while chunk := source.read(CHUNK_BYTES):
+                        part.write(chunk)
+                    part.flush()
+                    os.fchmod(part.fileno(), self.file_mode)
+                    os.fsync(part.fileno())
+                os.rename(temporary, target.name, src_dir_fd=folder, dst_dir_fd=folder)
+                os.fsync(folder)
+            finally:
+                with suppress(FileNotFoundError):
+                    os.unlink(temporary, dir_fd=folder)
 
     def deliver_file(self, relative: str, path: Path) -> None:
         """Move `path` to `relative`: a rename where both are on one file system, else a copy."""
-        target = self.root / relative
-        if not target.parent.is_dir():
-            self._make_folder(target.parent)
-        shutil.move(path, target)
-        sync_folder(target.parent)
+        target = Path(relative)
+        with self._folder(target.parent) as folder:
+            try:
+                os.rename(path, target.name, dst_dir_fd=folder)
+                os.fsync(folder)
+                return
+            except OSError as error:
+                if error.errno != errno.EXDEV:
+                    raise
+        with path.open("rb") as source:
+            self.deliver_stream(relative, source)
+        path.unlink()
 
-    def _make_folder(self, folder: Path) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        folder.chmod(self.folder_mode)
+    def _make_root(self) -> None:
+        self.root.mkdir(parents=True, exist_ok=True)
+        self.root.chmod(self.folder_mode)
+
+    @contextmanager
+    def _folder(self, relative: Path) -> Iterator[int]:
+        """A folder below the root, made if it is missing, opened step by step."""
+        flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+        if not self.root.is_dir():
+            self._make_root()
+        folder = os.open(self.root, flags)
+        try:
+            for name in relative.parts:
+                inner = self._inner(folder, name, flags | os.O_NOFOLLOW)
+                os.close(folder)
+                folder = inner
+            yield folder
+        finally:
+            os.close(folder)
+
+    def _inner(self, folder: int, name: str, flags: int) -> int:
+        try:
+            return os.open(name, flags, dir_fd=folder)
+        except FileNotFoundError:
+            with suppress(FileExistsError):
+                os.mkdir(name, PRIVATE_FOLDER, dir_fd=folder)
+        inner = os.open(name, flags, dir_fd=folder)
+        os.fchmod(inner, self.folder_mode)
+        return inner
 
 
 def report_path(public_study_id: str, revision: int) -> str:

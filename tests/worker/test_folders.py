@@ -49,6 +49,16 @@ def test_a_home_that_others_can_write_to_is_known(tmp_path: Path, mode: int, is_
     assert is_open_to_others(tmp_path) is is_open
 
 
+def test_a_link_in_the_place_of_a_shared_folder_shares_nothing(tmp_path: Path) -> None:
+    settings = Settings(home=tmp_path / "home")
+    make_folders(settings)
+    (settings.inbox / "stat").rmdir()
+    (settings.inbox / "stat").symlink_to(settings.store)
+    with pytest.raises(OSError, match=r"Not a directory|symbolic links"):
+        make_folders(settings)
+    assert mode(settings.store) == 0o700
+
+
 def test_no_sqlite_file_beside_another_database(tmp_path: Path) -> None:
     settings = Settings(home=tmp_path, database_url="postgresql+psycopg://u@h/d")
     make_folders(settings)

@@ -1,7 +1,9 @@
 """Delivery: whole or not at all, with the permissions of the share, under names any system takes."""
 
+import errno
 import io
 import os
+import shutil
 import stat
 from pathlib import Path
 
@@ -77,6 +79,67 @@ class TestDelivery:
         with pytest.raises(OSError, match="no space left"):
             outbox.deliver_stream("reports/a.pdf", BrokenStream(outbox.root / "reports"))
         assert (outbox.root / "reports" / "a.pdf").read_bytes() == b"first"
+
+
+def test_an_outbox_that_was_cleared_away_is_made_again(outbox: Outbox) -> None:
+    shutil.rmtree(outbox.root)
+    outbox.deliver_bytes("reports/a.pdf", b"content")
+    assert (outbox.root / "reports" / "a.pdf").read_bytes() == b"content"
+    assert (mode(outbox.root), mode(outbox.root / "reports")) == (MODE, MODE)
+
+
+class TestLinks:
+    """What those who share the outbox may put there: the worker has rights that they do not have."""
+
+    @pytest.fixture
+    def outside(self, tmp_path: Path) -> Path:
+        folder = tmp_path / "outside"
+        folder.mkdir(mode=0o700)
+        (folder / "authorized_keys").write_bytes(b"mine")
+        return folder
+
+    def test_no_folder_that_is_a_link_is_written_into(self, outbox: Outbox, outside: Path, tmp_path: Path) -> None:
+        (outbox.root / "rejected" / "00000007").symlink_to(outside)
+        dropped = tmp_path / "dropped"
+        dropped.write_bytes(b"theirs")
+        for deliver in (
+            lambda: outbox.deliver_bytes("rejected/00000007/authorized_keys", b"theirs"),
+            lambda: outbox.deliver_file("rejected/00000007/authorized_keys", dropped),
+        ):
+            with pytest.raises(OSError, match=r"Not a directory|symbolic links"):
+                deliver()
+        assert [path.read_bytes() for path in outside.iterdir()] == [b"mine"]
+        assert dropped.exists()
+
+    def test_a_file_that_is_a_link_is_replaced(self, outbox: Outbox, outside: Path) -> None:
+        (outbox.root / "index.html").symlink_to(outside / "authorized_keys")
+        outbox.deliver_bytes("index.html", b"page")
+        assert (outside / "authorized_keys").read_bytes() == b"mine"
+        assert not (outbox.root / "index.html").is_symlink()
+
+    def test_nor_are_permissions_changed_through_one(self, outbox: Outbox, outside: Path) -> None:
+        (outbox.root / "reports").rmdir()
+        (outbox.root / "reports").symlink_to(outside)
+        with pytest.raises(OSError, match=r"Not a directory|symbolic links"):
+            outbox.prepare()
+        assert mode(outside) == 0o700
+
+
+def test_a_file_from_another_file_system_is_copied(
+    outbox: Outbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, real = tmp_path / "big", os.rename
+    path.write_bytes(b"content")
+
+    def rename(source: object, *names: object, **folders: object) -> None:
+        if source == path:
+            raise OSError(errno.EXDEV, "Invalid cross-device link")
+        real(source, *names, **folders)
+
+    monkeypatch.setattr(os, "rename", rename)
+    outbox.deliver_file("rejected/00000001/big", path)
+    assert (outbox.root / "rejected" / "00000001" / "big").read_bytes() == b"content"
+    assert not path.exists()
 
 
 class TestNames:
