@@ -166,7 +166,10 @@ def forms(sentinel: str) -> set[bytes]:
     return found | {sentinel.encode(charset, "ignore") for charset in ("latin-1", "gb18030") if sentinel.isascii()}
 
 
-@pytest.mark.parametrize(("kind", "as_json"), [("embedded", "true"), ("scaled_out", "false")])
+@pytest.mark.parametrize(
+    ("kind", "as_json"),
+    [("embedded", "true"), pytest.param("scaled_out", "false", marks=pytest.mark.long)],
+)
 def test_nothing_about_a_patient_is_anywhere_else(
     kind: str, as_json: str, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:

@@ -18,7 +18,7 @@ from tests.worker.scans import archive, dicom, png
 from worker.app import build_app
 from worker.pipeline import INTAKE
 
-DEPLOYMENTS = pytest.mark.parametrize("kind", ["embedded", "scaled_out"])
+DEPLOYMENTS = pytest.mark.parametrize("kind", ["embedded", pytest.param("scaled_out", marks=pytest.mark.long)])
 
 
 @pytest.fixture

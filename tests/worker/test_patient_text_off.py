@@ -9,13 +9,14 @@ from pypdf import PdfReader
 from typer.testing import CliRunner
 
 from tests.reports.samples import pdfium_text
-from tests.worker.conftest import ClockedServices
+from tests.worker.conftest import ClockedServices, services_for
 from tests.worker.scans import archive, dicom_bytes, png, slice_dataset
 from tests.worker.test_steps import Home
 from worker.cli import app
 from worker.domain import Acquisition
+from worker.folders import make_folders
 from worker.outbox import INDEX_NAME
-from worker.settings import DATABASE_FILE
+from worker.settings import DATABASE_FILE, Settings
 from worker.store.models import FileState, StudyState
 from worker.store.pseudonyms import KEY_BYTES, Pseudonyms
 from worker.weighting import Weighting, weighting_of
@@ -52,9 +53,12 @@ def home(services: ClockedServices) -> Home:
     return Home(services)
 
 
-@pytest.fixture
-def reported(home: Home) -> Home:
+@pytest.fixture(scope="module")
+def reported(tmp_path_factory: pytest.TempPathFactory, migrated_sqlite: Path) -> Home:
     """A study of three slices, one of them in an archive; one refused; one twice; a picture; something unreadable."""
+    settings = Settings(home=tmp_path_factory.mktemp("off") / "home", min_free_bytes=0, patient_text=False)
+    make_folders(settings)
+    home = Home(services_for(settings, migrated_sqlite))
     home.drop(f"{FILE}/{NAME}.dcm", scan(1))
     home.drop(f"{FILE}.zip", archive({f"{FILE}/{CHINESE}.dcm": scan(2), f"{FILE}.txt": b"SENTINEL"}))
     home.drop(f"stat/{FILE}.dcm", scan(3, PatientID="SENTINELID78"))
