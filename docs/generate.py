@@ -151,7 +151,8 @@ def cross_validation_table(found: CrossValidation) -> str:
     """All folds together, and each."""
     protocol, columns = found.protocol, [found.all_folds, *found.folds]
     return (
-        f"Recipe `{protocol['recipe']}`, {protocol['size']} px, {protocol['epochs']} epochs, seed {protocol['seed']}: "
+        f"Recipe `{protocol['recipe']}`, {protocol['size']} px, {protocol['epochs']} epochs, seed {protocol['seed']}"
+        f"{', every image looked at twice (mirrored)' if protocol.get('flip_tta') else ''}: "
         f"{protocol['images']} images in {protocol['groups']} groups (the largest has {protocol['largest_group']}), "
         f"{protocol['repeats_left_out']} repeats left out.\n\n"
         + markdown_table(

@@ -57,6 +57,7 @@ class Protocol:
     repeats_left_out: int
     groups: int
     largest_group: int
+    flip_tta: bool = False
 
 
 @dataclass(frozen=True)
@@ -117,14 +118,15 @@ def train_fold(
     return run
 
 
-def answer_fold(run: TrainingRun, fold: Fold, pictures: PictureGroups) -> list[Answered]:
-    """Calibrate a trained fold on its held-out images and answer its test images.
+def answer_fold(run: TrainingRun, fold: Fold, pictures: PictureGroups, *, flip_tta: bool) -> list[Answered]:
+    """Calibrate a trained fold on its held-out images and answer its test images, looking twice with `flip_tta`.
 
     Raises:
         CalibrationError: the held-out images do not allow a calibration.
     """
     recipe, device = run.recipe, run.context.device
-    predictor = uncalibrated_predictor(run.folder, run.best_model.state_dict(), recipe.size, recipe.cut_to_head, device)
+    weights = run.best_model.state_dict()
+    predictor = uncalibrated_predictor(run.folder, weights, recipe.size, recipe.cut_to_head, device, flip_tta=flip_tta)
     held_out, _ = read_samples(predictor, samples_at(pictures, fold.held_out), "reading the held-out images")
     calibration = fit_calibration(held_out, boxes=run.recipe.boxes)
     test, _ = read_samples(predictor, samples_at(pictures, fold.test), "reading the test images")
@@ -149,11 +151,11 @@ def cross_validate(arguments: argparse.Namespace) -> CrossValidation:
     to_answer = folds[: arguments.first]
     for number, fold in enumerate(to_answer, start=1):
         run = train_fold(number, fold, pictures, recipe, arguments, deadline)
-        answered.append(answer_fold(run, fold, pictures))
+        answered.append(answer_fold(run, fold, pictures, flip_tta=arguments.flip_tta))
     _, group_sizes = np.unique(pictures.groups[rows], return_counts=True)
     protocol = Protocol(
         recipe.name, recipe.size, recipe.epochs, len(folds), len(answered), arguments.seed,
-        len(rows), len(samples) - len(rows), len(group_sizes), int(group_sizes.max()),
+        len(rows), len(samples) - len(rows), len(group_sizes), int(group_sizes.max()), arguments.flip_tta,
     )  # fmt: skip
     pooled = [each for fold in answered for each in fold]
     groups = [pictures.groups[fold.test] for fold in to_answer]
@@ -174,6 +176,7 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     parser.add_argument("--folds", type=int, default=3)
     parser.add_argument("--first", type=positive_integer, help="train this many of the folds only, for trials")
     parser.add_argument("--out", type=Path, default=Path("runs/cross-validation"), help="gone on with when it exists")
+    parser.add_argument("--flip-tta", action="store_true", help="look at every image twice; answers trained folds anew")
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of a table")
     parsed = parser.parse_args(arguments)
     if parsed.folds < 3:

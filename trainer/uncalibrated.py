@@ -19,6 +19,8 @@ def uncalibrated_predictor(
     input_size: int,
     cut_to_head: bool,
     device: torch.device = torch.device("cpu"),  # noqa: B008  a constant
+    *,
+    flip_tta: bool = False,
 ) -> Predictor:
     """Make it.
 
@@ -28,6 +30,7 @@ def uncalibrated_predictor(
         input_size: side of the network's input, pixels.
         cut_to_head: whether the network is shown images cut to the head.
         device: where it runs.
+        flip_tta: look at every image a second time, mirrored, and average.
     """
-    bundle = ModelBundle(folder, folder.name, input_size, False, Calibration(), "", None, cut_to_head=cut_to_head)
+    bundle = ModelBundle(folder, folder.name, input_size, flip_tta, Calibration(), "", None, cut_to_head=cut_to_head)
     return Predictor(bundle, TorchEngine(inference_network(dict(weights)).to(device), device.type))
