@@ -14,7 +14,7 @@ from sqlalchemy.exc import OperationalError
 
 from trainer.runtime.bundle import ModelBundle, ModelFolderError
 from worker.folders import is_open_to_others, keep_private, make_folders
-from worker.migrate import migrate
+from worker.migrate import NewerDatabaseError, migrate
 from worker.services import pseudonyms_for
 from worker.settings import Settings
 
@@ -84,7 +84,7 @@ def prepare_home(app: "TriageApp") -> None:
             ModelBundle.load(settings.model_folder)
         except OperationalError as error:
             sys.exit(f"The database does not answer ({error.orig}); start it, or check TRIAGE_DATABASE_URL.")
-        except (ModelFolderError, OSError) as error:
+        except (ModelFolderError, NewerDatabaseError, OSError) as error:
             sys.exit(f"The worker cannot start: {error}")
 
 

@@ -12,13 +12,15 @@ from alembic import command
 from alembic.script import ScriptDirectory
 from alembic.util.exc import CommandError
 from sqlalchemy import Connection, Engine, create_engine, func, inspect, select, text
+from sqlalchemy.exc import DBAPIError
 
 from tests.servers import PostgresServer
-from worker.migrate import MIGRATION_LOCK, alembic_config, migrate
+from worker.migrate import MIGRATION_LOCK, NewerDatabaseError, alembic_config, migrate
 from worker.store.models import Base
 from worker.store.session import open_engine
 
 WORKERS = 3
+RECEIVED = "INSERT INTO event (at, kind) VALUES ('2026-03-01 12:00', 'received')"
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 
@@ -90,10 +92,18 @@ def test_a_difference_would_be_noticed(url: str, difference: str) -> None:
 def test_a_migrated_database_is_left_as_it_is(url: str) -> None:
     migrate(url)
     with open_engine(url).begin() as connection:
-        connection.execute(text("INSERT INTO event (at, kind) VALUES ('2026-03-01 12:00', 'received')"))
+        connection.execute(text(RECEIVED))
     migrate(url)
     with open_engine(url).begin() as connection:
         assert connection.execute(text("SELECT kind FROM event")).scalars().all() == ["received"]
+
+
+def test_a_database_of_a_later_version_is_left_alone(url: str) -> None:
+    migrate(url)
+    with open_engine(url).begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    with pytest.raises(NewerDatabaseError, match="schema 9999, and this program knows only up to "):
+        migrate(url)
 
 
 @contextmanager
@@ -124,6 +134,52 @@ def test_answers_of_the_first_schema_are_those_of_first_frames_and_keep_their_bo
     with without_foreign_keys(url) as connection:
         assert connection.execute(text("SELECT id FROM prediction")).scalars().all() == [1]
         assert connection.execute(text("SELECT prediction_id FROM box")).scalars().all() == [1]
+
+
+@pytest.mark.parametrize("change", ["UPDATE event SET kind = 'reported'", "DELETE FROM event", "TRUNCATE event"])
+def test_events_are_never_changed(url: str, change: str) -> None:
+    if url.startswith("sqlite") and change.startswith("TRUNCATE"):
+        pytest.skip("SQLite knows no TRUNCATE")
+    migrate(url)
+    engine = open_engine(url)
+    with engine.begin() as connection:
+        connection.execute(text(RECEIVED))
+    with pytest.raises(DBAPIError, match="events are appended and never changed"), engine.begin() as connection:
+        connection.execute(text(change))
+    with engine.begin() as connection:
+        connection.execute(text(RECEIVED))
+        assert connection.execute(text("SELECT kind FROM event")).scalars().all() == ["received", "received"]
+
+
+def add_study(connection: Connection, name: str) -> int:
+    """A study as any revision has it; returns its id."""
+    now = "'2026-03-01 12:00'"
+    connection.execute(
+        text(
+            "INSERT INTO study (public_id, study_uid, kind, revision, incomplete, patient_id_conflict, received_at,"
+            " state, rank, waiting_since, not_before, attempts, crashes)"
+            f" VALUES ('{name}', '{name}', 'image', 1, false, false, {now}, 'reported', 1, {now}, {now}, 0, 0)"
+        )
+    )
+    return int(connection.execute(text(f"SELECT id FROM study WHERE public_id = '{name}'")).scalar_one())
+
+
+def test_ids_of_rows_that_are_gone_are_not_given_again(url: str) -> None:
+    """Rows of before the upgrade are kept; an event may tell of one that is gone, until the downgrade."""
+    config = alembic_config(url)
+    command.upgrade(config, "0004")
+    with open_engine(url).begin() as connection:
+        before, last = add_study(connection, "before"), add_study(connection, "last")
+        for study in (before, last):
+            connection.execute(text(f"INSERT INTO event (at, kind, study_id) VALUES ('2026-03-01', 'seen', {study})"))
+    command.upgrade(config, "head")
+    with open_engine(url).begin() as connection:
+        connection.execute(text("DELETE FROM study WHERE public_id = 'last'"))
+        assert add_study(connection, "after") > last
+    command.downgrade(config, "0004")
+    with open_engine(url).begin() as connection:
+        found = connection.execute(text("SELECT study_id FROM event ORDER BY id")).scalars().all()
+        assert found == [before, None]
 
 
 def test_foreign_keys_hold_after_a_migration(tmp_path: Path) -> None:

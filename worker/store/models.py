@@ -126,7 +126,9 @@ class Claimable:
     @declared_attr.directive
     def __table_args__(cls) -> tuple[Any, ...]:  # noqa: N805  SQLAlchemy hands the class
         table = cls.__tablename__  # type: ignore[attr-defined]
-        return (Index(f"ix_{table}_due", "state", "not_before"),)
+        # events and rejected files go by the id of a row: that of a purged one is never given again
+        keeps_count = {"sqlite_autoincrement": True} if table != "chore" else {}
+        return (Index(f"ix_{table}_due", "state", "not_before"), keeps_count)
 
 
 class ScanFile(Claimable, Base):
@@ -313,7 +315,10 @@ class Chore(Claimable, Base):
 
 
 class Event(Base):
-    """What happened when, appended and never changed; no patient data."""
+    """What happened when, appended and never changed, which the database sees to; no patient data.
+
+    An event outlives the rows it tells of: `purge` removes those, and their ids are never given again.
+    """
 
     __tablename__ = "event"
     __table_args__ = (Index("ix_event_kind_at", "kind", "at"),)
@@ -321,6 +326,6 @@ class Event(Base):
     id: Mapped[int] = mapped_column(primary_key=True)
     at: Mapped[datetime]
     kind: Mapped[str] = mapped_column(String(32))
-    study_id: Mapped[int | None] = mapped_column(ForeignKey("study.id"), index=True)
-    file_id: Mapped[int | None] = mapped_column(ForeignKey("file.id"), index=True)
+    study_id: Mapped[int | None] = mapped_column(index=True)
+    file_id: Mapped[int | None] = mapped_column(index=True)
     detail: Mapped[str | None]
