@@ -27,6 +27,7 @@ class Trouble(StrEnum):
     REJECTION_DAMAGED = "rejection_damaged"
     PART_LEFT_OVER = "part_left_over"
     UNPACKING_LEFT_OVER = "unpacking_left_over"
+    PURGE_LEFT_OVER = "purge_left_over"
     PAGE_STALE = "page_stale"
 
 
@@ -51,6 +52,7 @@ SENTENCES = {
     Trouble.REJECTION_DAMAGED: "a rejected file in the outbox has other bytes than were received",
     Trouble.PART_LEFT_OVER: "a file that was never finished",
     Trouble.UNPACKING_LEFT_OVER: "unpacked members of an archive that nobody unpacks",
+    Trouble.PURGE_LEFT_OVER: "the report or returned copy of something that was purged; the next purge removes it",
     Trouble.PAGE_STALE: "the worklist page does not say what the database says",
 }
 

@@ -181,7 +181,10 @@ class Settings(BaseSettings):
         """
         if self.model is not None:
             return self.model
-        bundled = sorted((path.parent for path in BUNDLED_MODELS.glob("*/model.json")), key=_version_numbers)
+        bundled = sorted(
+            (path.parent for path in BUNDLED_MODELS.glob("*/model.json")),
+            key=lambda folder: version_numbers(folder.name),
+        )
         if not bundled:
             raise FileNotFoundError(f"no model in {BUNDLED_MODELS}: set TRIAGE_MODEL to a model folder")
         return bundled[-1]
@@ -192,8 +195,9 @@ class Settings(BaseSettings):
         return self.threads or max(1, (os.cpu_count() or 1) // self.concurrency)
 
 
-def _version_numbers(folder: Path) -> tuple[int, ...]:
-    return tuple(int(number) for number in re.findall(r"\d+", folder.name))
+def version_numbers(version: str) -> tuple[int, ...]:
+    """By which versions of models are ordered: 2026.9 before 2026.11."""
+    return tuple(int(number) for number in re.findall(r"\d+", version))
 
 
 def _with_password(url: str, password_file: Path | None) -> str:

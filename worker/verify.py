@@ -113,8 +113,9 @@ class Auditor:
             if study.state == StudyState.REPORTED and (study.id, study.revision) not in reported:
                 yield Finding(Trouble.NO_REPORT, subject)
         for (study_id, _), count in self.snapshot.announcements.items():
-            if study_id is not None and count > 1:
-                yield Finding(Trouble.REPORTED_TWICE, f"study {self.snapshot.studies[study_id].public_id}")
+            reported_study = self.snapshot.studies.get(study_id or 0)  # events outlive what was purged
+            if reported_study is not None and count > 1:
+                yield Finding(Trouble.REPORTED_TWICE, f"study {reported_study.public_id}")
 
     def _reports(self) -> Iterator[Finding]:
         for row in self.snapshot.reports:
@@ -155,8 +156,7 @@ class Auditor:
         for path in _entries(self.settings.outbox / REPORTS_FOLDER):
             relative = f"{REPORTS_FOLDER}/{path.name}"
             if path.suffix == ".pdf" and relative not in named and self._is_old(path):
-                # what people put there themselves is nobody's business, and its name may be a patient's
-                yield Finding(Trouble.REPORT_ORPHAN, relative if _is_ours(path.stem) else REPORTS_FOLDER)
+                yield self._orphaned_report(path)
         refused = {
             rejected_folder(row.id): row
             for row in self.snapshot.files
@@ -165,10 +165,21 @@ class Auditor:
         for folder in _entries(self.settings.outbox / REJECTED_FOLDER):
             relative = f"{REJECTED_FOLDER}/{folder.name}"
             row = refused.get(relative)
-            if row is None and self._is_old(folder):
+            if row is None and folder.name.isdigit() and int(folder.name) in self.snapshot.purged_files:
+                yield Finding(Trouble.PURGE_LEFT_OVER, f"{self.settings.outbox.name}/{relative}")
+            elif row is None and self._is_old(folder):
                 yield Finding(Trouble.REJECTION_ORPHAN, relative if folder.name.isdigit() else REJECTED_FOLDER)
             elif row is not None and row.state == FileState.REJECTED and self._is_damaged(row, folder):
                 yield Finding(Trouble.REJECTION_DAMAGED, relative)
+
+    def _orphaned_report(self, path: Path) -> Finding:
+        if not _is_ours(path.stem):
+            # what people put there themselves is nobody's business, and its name may be a patient's
+            return Finding(Trouble.REPORT_ORPHAN, REPORTS_FOLDER)
+        relative = f"{REPORTS_FOLDER}/{path.name}"
+        if path.stem.rpartition("-r")[0] in self.snapshot.purged_studies:
+            return Finding(Trouble.PURGE_LEFT_OVER, f"{self.settings.outbox.name}/{relative}")
+        return Finding(Trouble.REPORT_ORPHAN, relative)
 
     def _is_damaged(self, row: FileRow, folder: Path) -> bool:
         content = _content_of(folder)

@@ -23,10 +23,21 @@ def repair(settings: Settings, findings: Iterable[Finding], now: float, want_pag
                 continue
         elif finding.trouble in (Trouble.CLAIM_LEFT_OVER, Trouble.UNPACKING_LEFT_OVER):
             shutil.rmtree(path, ignore_errors=True)
+        elif finding.trouble is Trouble.PURGE_LEFT_OVER:
+            if path.parent.is_symlink() or not _remove_purged(path, now):
+                continue
         else:
             continue
         repaired.append(finding)
     return repaired
+
+
+def _remove_purged(path: Path, now: float) -> bool:
+    """A report, or the folder of a rejected file, whose number nothing else will ever have."""
+    if path.suffix == ".pdf":
+        return _remove_file(path, now)
+    shutil.rmtree(path, ignore_errors=True)
+    return not path.exists()
 
 
 def _remove_file(path: Path, now: float) -> bool:

@@ -4,75 +4,23 @@ import json
 import os
 import re
 import shutil
-import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from sqlalchemy import delete, update
-from typer.testing import CliRunner, Result
+from typer.testing import CliRunner
 
 from tests.worker.conftest import ClockedServices
+from tests.worker.home import Home, made, old
 from tests.worker.scans import png
 from worker.cli import app
 from worker.findings import SENTENCES, Trouble
-from worker.pipeline import STAGES
-from worker.stage_runner import run_stage
 from worker.store import queries
 from worker.store.chores import want_worklist
 from worker.store.models import Chore, ChoreState, Event, FileState, Instance, Report, ScanFile, Study, StudyState
 
-TWO_HOURS = 7200.0
 SECRET = "Doe^Jane"
-
-
-@dataclass
-class Home:
-    """A TRIAGE_HOME through which the real steps took a picture twice, a text, an archive and a file still waiting."""
-
-    services: ClockedServices
-
-    @property
-    def path(self) -> Path:
-        return self.services.settings.home
-
-    @property
-    def outbox(self) -> Path:
-        return self.services.settings.outbox
-
-    def drop(self, name: str, content: bytes) -> None:
-        claim_id = os.urandom(16).hex()
-        folder = self.services.settings.claimed / claim_id
-        folder.mkdir(parents=True)
-        (folder / name).write_bytes(content)
-        with self.services.session.begin() as session:
-            queries.add_file(session, claim_id, name, 2, self.services.now())
-
-    def work(self) -> None:
-        """Run every stage until nothing is due."""
-        while sum(run_stage(stage, self.services, lambda _: None) for stage in STAGES.values()):
-            self.services.wait(2)
-
-    def verify(self, *options: str) -> Result:
-        return CliRunner().invoke(app, ["verify", *options], env={"TRIAGE_HOME": str(self.path), "COLUMNS": "200"})
-
-    def troubles(self, *options: str) -> set[str]:
-        return {finding["trouble"] for finding in json.loads(self.verify("--json", *options).stdout)["findings"]}
-
-    def update(self, table: type[ScanFile] | type[Study] | type[Chore], where: object, **values: object) -> None:
-        with self.services.session.begin() as session:
-            session.execute(update(table).where(where).values(**values))  # type: ignore[arg-type]
-
-    def report(self) -> Path:
-        return next(self.outbox.glob("reports/*.pdf"))
-
-    def rejected(self) -> Path:
-        return next(self.outbox.glob("rejected/*"))
-
-    def stored_report(self) -> Path:
-        with self.services.session.begin() as session:
-            return self.services.objects.path_of(session.query(Report).first().sha256)  # type: ignore[union-attr]
 
 
 @pytest.fixture
@@ -84,19 +32,6 @@ def home(services: ClockedServices) -> Home:
     home.drop(f"{SECRET}.txt", b"no picture")
     home.work()
     return home
-
-
-def old(path: Path) -> Path:
-    """As if nothing had happened to it for two hours."""
-    moment = time.time() - TWO_HOURS
-    os.utime(path, (moment, moment))
-    return path
-
-
-def made(path: Path, content: bytes = b"left") -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(content)
-    return old(path)
 
 
 def test_a_home_in_order_is_clean(home: Home) -> None:
@@ -158,6 +93,12 @@ def forget_instance(home: Home) -> None:
         session.execute(delete(Instance))
 
 
+def leave_a_purged_report(home: Home) -> None:
+    made(home.outbox / "reports" / "0123456789ab-r7.pdf")
+    with home.services.session.begin() as session:
+        queries.record(session, "purged", home.services.now(), 99, detail="0123456789ab: 1 files")
+
+
 def lose_a_waiting_file(home: Home) -> None:
     home.drop("waiting.png", png(2))
     shutil.rmtree(next(home.services.settings.claimed.iterdir()))
@@ -186,6 +127,7 @@ BREAKS: dict[Trouble, Callable[[Home], object]] = {
     Trouble.REJECTION_DAMAGED: lambda home: damage(home.rejected() / f"{SECRET}.txt"),
     Trouble.PART_LEFT_OVER: lambda home: made(home.services.settings.store / ".0.part"),
     Trouble.UNPACKING_LEFT_OVER: lambda home: old(made(home.path / "unpacking" / ("d" * 32) / "0000").parent),
+    Trouble.PURGE_LEFT_OVER: leave_a_purged_report,
     Trouble.PAGE_STALE: lambda home: home.update(Study, Study.id > 0, priority="review", patient_name=SECRET),
 }
 
@@ -218,7 +160,14 @@ def test_people_may_put_files_of_their_own_beside_reports(home: Home) -> None:
 
 
 @pytest.mark.parametrize(
-    "trouble", [Trouble.OBJECT_ORPHAN, Trouble.PART_LEFT_OVER, Trouble.UNPACKING_LEFT_OVER, Trouble.CLAIM_LEFT_OVER]
+    "trouble",
+    [
+        Trouble.OBJECT_ORPHAN,
+        Trouble.PART_LEFT_OVER,
+        Trouble.UNPACKING_LEFT_OVER,
+        Trouble.CLAIM_LEFT_OVER,
+        Trouble.PURGE_LEFT_OVER,
+    ],
 )
 def test_repair_removes_waste(home: Home, trouble: Trouble) -> None:
     BREAKS[trouble](home)

@@ -148,6 +148,60 @@ def retry(
 
 
 @app.command()
+def reprocess(
+    studies: Annotated[
+        list[str] | None, typer.Argument(metavar="[STUDY...]", help="Studies, by the ids their rows show.")
+    ] = None,
+    everything: Annotated[bool, typer.Option("--all", help="All reported studies.")] = False,
+    older: Annotated[
+        bool, typer.Option("--older-than-model", help="All reported studies that an older model read.")
+    ] = False,
+) -> None:
+    """Read studies again with today's model and settings, as a new revision that supersedes the one reported.
+
+    The old report stays. A running worker takes them up after everything that has no report yet, or the next one that
+    starts. A study that already waits to be read is left as it is; one that is in work, or has failed, is refused.
+    """
+    from worker.cli.opening import load_settings, open_database
+    from worker.cli.reprocess import reprocess_all, reprocess_named, reprocess_older
+
+    if sum((bool(studies), everything, older)) != 1:
+        raise CommandError("Name either STUDY..., --all or --older-than-model.", MISUSED)
+    settings = load_settings()
+    with open_database(settings, write=True) as session:
+        if studies:
+            done = reprocess_named(session, studies)
+        else:
+            done = reprocess_all(session) if everything else reprocess_older(session, settings)
+    waiting = f", {done.waiting} waited for that already" if done.waiting else ""
+    typer.echo(f"{done.opened} {'study is' if done.opened == 1 else 'studies are'} due to be read again{waiting}.")
+
+
+@app.command()
+def purge(
+    older_than: Annotated[int, typer.Option("--older-than", min=1, help="Days since anything happened to it.")],
+    yes: Annotated[bool, typer.Option("--yes/--dry-run", help="Do it, or only say what would go.")] = False,
+    rejected: Annotated[bool, typer.Option("--rejected", help="Rejected files too, and their bytes.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Remove finished work that is old from database, store and outbox; without --yes only say what would go.
+
+    Reported studies go with their files, duplicates, answers and reports, and archives of which nothing else is kept.
+    What waits, is in work or has failed never goes, and rejected files only with --rejected. The events stay, with one
+    more that says what was purged. A worker may run meanwhile; the same file sent again is a new study.
+    """
+    from worker.cli.opening import load_settings
+    from worker.cli.printing import print_json
+    from worker.cli.purging import purge_home, purge_sentence
+
+    found = purge_home(load_settings(), older_than, with_rejected=rejected, dry_run=not yes)
+    if as_json:
+        print_json(found)
+    else:
+        typer.echo(purge_sentence(found))
+
+
+@app.command()
 def health(
     queues: Annotated[
         str | None, typer.Option("--queues", "-Q", help="Judge the work of these queues only, as for a worker's -Q.")

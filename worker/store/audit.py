@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session
 
 from worker.store.chores import WORKLIST_CHORE
 from worker.store.models import Chore, ChoreState, Event, Instance, Report, ScanFile, Study
+from worker.store.purge import purged_files, purged_studies
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,8 @@ class Snapshot:
         archives: row ids of the files that were unpacked.
         announcements: how often each revision (row id of the study, number) was reported.
         page_due: the worklist page is going to be written again.
+        purged_studies: public ids of studies whose rows were removed on purpose.
+        purged_files: row ids of files likewise.
     """
 
     files: tuple[FileRow, ...]
@@ -66,6 +69,8 @@ class Snapshot:
     archives: frozenset[int]
     announcements: Counter[tuple[int | None, str | None]]
     page_due: bool
+    purged_studies: frozenset[str]
+    purged_files: frozenset[int]
 
     @property
     def objects(self) -> frozenset[str]:
@@ -101,6 +106,8 @@ def take_snapshot(session: Session) -> Snapshot:
             }
         ),
         page_due=session.scalar(due) is not None,
+        purged_studies=purged_studies(session),
+        purged_files=purged_files(session),
     )
 
 

@@ -12,7 +12,7 @@ from sqlalchemy.sql.base import ExecutableOption
 
 from trainer.runtime.records import Box
 from worker.domain import Analysis, InstanceHeader, PixelGeometry, Priority, StudyKind
-from worker.errors import Reason
+from worker.errors import Reason, TransientError
 from worker.patient_coordinates import corners_mm
 from worker.store.models import (
     UNFINISHED_FILES,
@@ -34,6 +34,8 @@ from worker.studies import public_study_id, ready_at
 from worker.weighting import telling_words
 
 PRIORITY_RANK = {Priority.URGENT: 0, Priority.REVIEW: 1, Priority.ROUTINE: 2}
+READ_AGAIN_RANK = 3
+"""A study that has a report already waits behind those that have none."""
 SAME_SOP_UID = "Different images of this study carry the same SOPInstanceUID; all of them are read."
 
 
@@ -130,9 +132,7 @@ def add_instance(
         )
     )
     if study.state == StudyState.REPORTED:
-        study.revision += 1
-        study.waiting_since = now
-        record(session, "revision_opened", now, study.id, detail=f"revision {study.revision}")
+        open_revision(session, study, now)
     # whoever analyses the study right now loses its claim, and its result with it
     study.state, study.lease_token, study.lease_until = StudyState.COLLECTING, None, None
     study.attempts = study.crashes = 0
@@ -144,6 +144,13 @@ def add_instance(
     # it is known now that it will not be waited for; later `not_before` moves with every failed attempt
     study.incomplete = kind is StudyKind.DICOM and study.not_before < now + quiet
     return study
+
+
+def open_revision(session: Session, study: Study, now: datetime) -> None:
+    """What is reported stays as it is, and the next answer supersedes it; it waits from now on."""
+    study.revision += 1
+    study.waiting_since = now
+    record(session, "revision_opened", now, study.id, detail=f"revision {study.revision}")
 
 
 def part_of(session: Session, study_uid: str | None, series_name: str | None) -> dict[str, str | None]:
@@ -207,7 +214,11 @@ def _study_for_update(session: Session, header: InstanceHeader, rank: int, now: 
         study_date=patient.study_date,
         study_description=patient.study_description,
     )
-    return session.scalars(select(Study).where(Study.study_uid == header.study_uid).with_for_update()).one()
+    wanted = select(Study).where(Study.study_uid == header.study_uid).with_for_update()
+    study = session.scalars(wanted).one_or_none()
+    if study is None:
+        raise TransientError("the study was purged at this moment; its new file makes it anew")
+    return study
 
 
 def _series(session: Session, study: Study, header: InstanceHeader) -> Series:
@@ -350,6 +361,12 @@ def events_of(session: Session, study: Study) -> list[Event]:
     file_ids = [file.id for file in study.files]
     wanted = select(Event).where((Event.study_id == study.id) | Event.file_id.in_(file_ids)).order_by(Event.id)
     return list(session.scalars(wanted))
+
+
+def reported_studies(session: Session) -> list[Study]:
+    """Studies whose report is delivered, the newest first, with their results."""
+    wanted = select(Study).where(Study.state == StudyState.REPORTED).options(selectinload(Study.results))
+    return list(session.scalars(wanted.order_by(Study.received_at.desc(), Study.id.desc())))
 
 
 def failed_studies(session: Session) -> list[Study]:
