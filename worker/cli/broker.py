@@ -1,6 +1,7 @@
 """Queue lengths, as the broker sees them: bells not heard yet, not the amount of work."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeVar
 
 from worker.cli.failure import MISUSED, CommandError
 from worker.pipeline import Queue
@@ -10,6 +11,8 @@ if TYPE_CHECKING:
     from kombu import Connection
 
 ANSWER_SECONDS = 3
+
+Answer = TypeVar("Answer")
 
 
 def queue_lengths(settings: Settings) -> dict[str, int] | None:
@@ -33,7 +36,32 @@ def _embedded(settings: Settings) -> dict[str, int] | None:
     return {queue.value: sum(name.partition(".")[2] == f"{queue}.msg" for name in names) for queue in Queue}
 
 
+def eviction_policy(settings: Settings) -> str | None:
+    """What a Redis does when its memory is full (`maxmemory-policy`); `None` of others and of one that is away."""
+    if settings.embedded_broker:
+        return None
+    return _ask(_broker_url(settings), _policy)
+
+
+def _policy(connection: "Connection") -> str | None:
+    if connection.transport.driver_type != "redis":
+        return None
+    # INFO, unlike CONFIG, is allowed by managed servers
+    client = connection.default_channel.client  # type: ignore[attr-defined]  # of the Redis transport alone
+    policy = client.info("memory").get("maxmemory_policy")
+    return None if policy is None else str(policy)
+
+
 def _of_server(url: str) -> dict[str, int] | None:
+    return _ask(url, lambda connection: {queue.value: _length(connection, queue) for queue in Queue})
+
+
+def _ask(url: str, question: "Callable[[Connection], Answer]") -> "Answer | None":
+    """The answer of a server, `None` when there is none.
+
+    Raises:
+        CommandError: the URL is none.
+    """
     from kombu import Connection
     from kombu.exceptions import KombuError
 
@@ -46,7 +74,7 @@ def _of_server(url: str) -> dict[str, int] | None:
     with connection:
         try:
             connection.ensure_connection(max_retries=1, timeout=ANSWER_SECONDS)
-            return {queue.value: _length(connection, queue) for queue in Queue}
+            return question(connection)
         except expected:
             return None
 

@@ -218,6 +218,28 @@ def health(
 
 
 @app.command()
+def doctor(ctx: typer.Context, as_json: AsJson = False) -> None:
+    """Look at everything a worker needs, and say what to do: exit 0 when nothing is in trouble, else 1.
+
+    Settings, folders, disk, inbox, database, broker, model and engine; it also reads one slice of noise. Nothing is
+    changed, and nothing that does not answer holds it for long.
+    """
+    from worker.cli.doctor import State, examine, print_lines
+    from worker.cli.failure import FAILED
+    from worker.cli.prediction import load_configured_predictor
+    from worker.cli.printing import print_json
+
+    load: Callable[[Settings], Predictor] = ctx.obj or load_configured_predictor
+    found = examine(load)
+    if as_json:
+        print_json(found)
+    else:
+        print_lines(found)
+    if found.state is State.TROUBLE:
+        raise typer.Exit(FAILED)
+
+
+@app.command()
 def verify(
     sums: Annotated[
         bool, typer.Option("--sums", help="Read every stored and delivered file and check its sum.")
