@@ -97,6 +97,19 @@ class PostgresServer:
             connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{make_url(like).database}"')
         return f"postgresql+psycopg://postgres@/{name}?host={self.socket_folder}"
 
+    @property
+    def programs(self) -> Path:
+        """The folder of `psql` and `pg_dump`, of the server's own version."""
+        process = (self.socket_folder / "postmaster.pid").read_text().split()[0]
+        return Path(f"/proc/{process}/exe").resolve().parent
+
+    def load(self, dump: Path) -> str:
+        """Put a dump of `pg_dump` into a new database, as people do; returns its URL."""
+        url = self.create_database()
+        options = ["--quiet", "--set=ON_ERROR_STOP=1", f"--file={dump}", url.replace("+psycopg", "")]
+        subprocess.run([str(self.programs / "psql"), *options], check=True, stdout=subprocess.DEVNULL)
+        return url
+
     def answers(self) -> bool:
         """Does it take connections?"""
         try:

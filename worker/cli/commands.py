@@ -202,6 +202,30 @@ def purge(
 
 
 @app.command()
+def backup(
+    target: Annotated[Path, typer.Argument(metavar="TARGET", help="A new folder, best on another disk.")],
+    as_json: AsJson = False,
+) -> None:
+    """Copy database, store, outbox and work in hand to a new folder while the worker goes on; exit 0 when all is there.
+
+    The copy is a TRIAGE_HOME as it was at one moment; of a Postgres it holds a dump, triage.sql, made by pg_dump. Files
+    still in the inbox are not in it. How to restore it: docs/operations.md.
+    """
+    from worker.cli.backing_up import back_up_home, backup_sentence
+    from worker.cli.failure import FAILED
+    from worker.cli.opening import load_settings
+    from worker.cli.printing import print_json
+
+    made = back_up_home(load_settings(), target)
+    if as_json:
+        print_json(made)
+    else:
+        typer.echo(backup_sentence(made))
+    if made.missing:
+        raise typer.Exit(FAILED)
+
+
+@app.command()
 def health(
     queues: Annotated[
         str | None, typer.Option("--queues", "-Q", help="Judge the work of these queues only, as for a worker's -Q.")
