@@ -245,8 +245,8 @@ def health(
 def doctor(ctx: typer.Context, as_json: AsJson = False) -> None:
     """Look at everything a worker needs, and say what to do: exit 0 when nothing is in trouble, else 1.
 
-    Settings, folders, disk, inbox, database, broker, model and engine; it also reads one slice of noise. Nothing is
-    changed, and nothing that does not answer holds it for long.
+    Settings, folders, disk, inbox, database, broker, model and engine, which reads one slice of noise. It changes
+    nothing but the cache of the compiled network, and nothing that does not answer holds it for long.
     """
     from worker.cli.doctor import State, examine, print_lines
     from worker.cli.failure import FAILED

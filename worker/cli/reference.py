@@ -10,14 +10,17 @@ from typing import Any, get_args, get_type_hints
 import typer
 from pydantic.fields import FieldInfo
 
+from worker.backup import Backup
 from worker.cli.commands import PROGRAM, app
 from worker.cli.details import StudyDetails
+from worker.cli.doctor import Examination, State
 from worker.cli.status import Status
 from worker.cli.verification import Verification
 from worker.cli.worklist import WorklistRow
 from worker.domain import ReviewReason
 from worker.errors import Reason
 from worker.findings import SENTENCES
+from worker.purge import Purge
 from worker.settings import Settings
 
 GENERATED = "<!-- Made by `python docs/generate.py`; a test holds it fresh. Do not edit. -->"
@@ -80,6 +83,8 @@ def _other_outputs() -> Iterator[str]:
     yield f"`worklist`: an array in worklist order of objects with {_keys(WorklistRow)}."
     yield (f"`status`: an object with {_keys(Status)}. `queues` counts bells, `waiting` work.")
     yield f"`show`: an object with {_keys(StudyDetails)}."
+    yield f"`doctor`: an object with {_keys(Examination)}. States: {', '.join(f'`{state}`' for state in State)}."
+    yield f"`purge`: an object with {_keys(Purge)}. `backup`: one with {_keys(Backup)}."
     troubles = "\n".join(f"| `{trouble}` | {sentence} |" for trouble, sentence in SENTENCES.items())
     yield f"`verify`: an object with {_keys(Verification)}. What `trouble` says:"
     yield f"| | |\n|---|---|\n{troubles}"
@@ -104,7 +109,7 @@ def _command(name: str, command: Any) -> Iterator[str]:
     yield f"```sh\n{' '.join(words)}\n```"
     yield inspect.cleandoc(command.help)
     rows = [f"| `{param.metavar}` | {param.help} |" for param in arguments]
-    rows += [f"| `{'`, `'.join(param.opts)}` | {param.help} |" for param in options]
+    rows += [f"| `{'`, `'.join([*param.opts, *param.secondary_opts])}` | {param.help} |" for param in options]
     if rows:
         yield "\n".join(["| | |", "|---|---|", *rows])
 
