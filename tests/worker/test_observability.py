@@ -13,6 +13,7 @@ from sqlalchemy.exc import OperationalError
 
 from worker import observability
 from worker.app import build_app
+from worker.migrate import NewerDatabaseError
 from worker.observability import QUIET_LOGGERS, configure_logging
 from worker.settings import Settings
 
@@ -114,3 +115,8 @@ def test_a_database_server_that_does_not_answer_at_start_is_waited_for(
 def test_a_database_file_that_cannot_be_opened_ends_the_start(start: Callable[..., None]) -> None:
     with pytest.raises(SystemExit, match="does not answer"):
         start(None, away("unable to open database file"))
+
+
+def test_a_database_of_a_later_version_ends_the_start(start: Callable[..., None]) -> None:
+    with pytest.raises(SystemExit, match="The worker cannot start: it is newer"):
+        start(None, NewerDatabaseError("it is newer"))

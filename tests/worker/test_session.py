@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from tests.worker.conftest import NOON
 from tests.worker.filing import add_file
-from worker.store.models import Event, ScanFile
+from worker.store.models import ScanFile, Series
 from worker.store.session import SERVER_TIME_LIMITS, ForkGuard, open_engine
 
 
@@ -54,7 +54,7 @@ def test_errors_quote_no_values(sessions: sessionmaker[Session]) -> None:
 
 def test_a_foreign_key_holds(sessions: sessionmaker[Session]) -> None:
     with pytest.raises(IntegrityError), sessions.begin() as session:
-        session.add(Event(at=NOON, kind="received", study_id=12345))
+        session.add(Series(study_id=12345, series_uid="1.2"))
 
 
 def test_times_come_back_as_utc(sessions: sessionmaker[Session]) -> None:
