@@ -8,6 +8,7 @@ from kombu import Exchange
 from kombu import Queue as KombuQueue
 from kombu.exceptions import ChannelError, OperationalError
 
+from worker.child_limits import leave_no_core_dumps
 from worker.child_signals import obey_the_parent_alone
 from worker.inbox import InboxStep
 from worker.observability import announce, prepare_home
@@ -57,6 +58,7 @@ def build_app(settings: Settings) -> TriageApp:
     prepare_home(app)
     announce(app)
     obey_the_parent_alone()
+    leave_no_core_dumps()
     return app
 
 

@@ -2,6 +2,7 @@
 
 TriageError
 ├── RejectedError    bad input: never retried, kept in outbox/rejected with one sentence
+├── TooCostlyError   input that took too much time or memory: an attempt is spent, given up after the last
 └── TransientError   the world is in the way (disk full, database away): retried with growing delays
 
 Everything else is a bug and is raised.
@@ -55,6 +56,10 @@ class RejectedError(TriageError):
         super().__init__(f"{reason.value}: {sentence}")
         self.reason = reason
         self.sentence = sentence
+
+
+class TooCostlyError(TriageError):
+    """Reading a file took more time or memory than it may. A busy machine is no reason to refuse a scan at once."""
 
 
 class TransientError(TriageError):

@@ -24,6 +24,21 @@ def pseudonyms_for(settings: Settings) -> Pseudonyms | None:
     return None if settings.patient_text else Pseudonyms.of_key_file(settings.pseudonym_key)
 
 
+def intake_limits(settings: Settings) -> IntakeLimits:
+    """The settings that bound what one input may cost; the rest of the limits is not for users to choose."""
+    return IntakeLimits(
+        max_file_bytes=settings.max_file_bytes,
+        max_pixels=settings.max_pixels,
+        max_frames=settings.max_frames,
+        max_study_files=settings.max_study_files,
+        max_archive_bytes=settings.max_archive_bytes,
+        max_archive_entries=settings.max_archive_entries,
+        max_archive_ratio=settings.max_archive_ratio,
+        max_file_seconds=settings.max_file_seconds,
+        max_file_memory_bytes=settings.max_file_memory_kb * 1024,
+    )
+
+
 class Services:
     """Database, object store and predictor of one process."""
 
@@ -31,7 +46,7 @@ class Services:
         self.settings = settings
         self.parent_work = ForkGuard()
         self.objects = ObjectStore(settings.store)
-        self.limits = IntakeLimits(max_file_bytes=settings.max_file_bytes, max_pixels=settings.max_pixels)
+        self.limits = intake_limits(settings)
 
     @cached_property
     def session(self) -> sessionmaker[Session]:

@@ -74,14 +74,36 @@ class Settings(BaseSettings):
     claim_size: int = Field(16, ge=1, le=1000, description="Rows one task takes at a time.")
     lease_seconds: float = Field(30.0, gt=0, description="A claimed row is free again after this long without renewal.")
     max_attempts: int = Field(
-        3, ge=1, description="A row is given up after this many tries that killed a process or met a bug."
+        3,
+        ge=1,
+        description="A row is given up after this many tries that killed a process, cost too much or met a bug; "
+        "1 means 2, since the first may have died of another row.",
     )
     concurrency: int = Field(2, ge=1, description="Worker processes of one worker.")
-    task_time_limit_seconds: float = Field(600.0, gt=0, description="A task is killed after this long.")
-    max_memory_per_child_kb: int = Field(2_000_000, gt=0, description="A process above this is replaced, kilobytes.")
+    task_time_limit_seconds: float = Field(
+        600.0, gt=0, description="A task, which is a whole claim or study, is killed after this long."
+    )
+    max_memory_per_child_kb: int = Field(
+        2_000_000, gt=0, description="A process above this is replaced after its task, kilobytes."
+    )
 
     max_file_bytes: int = Field(512 * 2**20, gt=0, description="Larger files are refused.")
     max_pixels: int = Field(50_000_000, gt=0, description="Images with more pixels are refused before decoding.")
+    max_frames: int = Field(4096, gt=0, description="DICOM objects with more frames are refused before decoding.")
+    max_study_files: int = Field(20_000, gt=0, description="Further files of a study are refused.")
+    max_archive_bytes: int = Field(
+        4 * 2**30, gt=0, description="Archives that are larger, or whose files are, unpacked and together, are refused."
+    )
+    max_archive_entries: int = Field(20_000, gt=0, description="Archives with more entries are refused.")
+    max_archive_ratio: int = Field(
+        200, gt=0, description="Archives that unpack to more than so many times their size, and 16 MiB, are refused."
+    )
+    max_file_seconds: float = Field(
+        10.0, gt=0, description="Reading a file may take this long, and again for every 4 MiB of it, or it fails."
+    )
+    max_file_memory_kb: int = Field(
+        2_000_000, ge=100_000, description="Reading a file may take so much memory, kilobytes, or it fails."
+    )
     min_free_bytes: int = Field(512 * 2**20, ge=0, description="Intake stops while the disk has less room than this.")
 
     max_wait_seconds: float = Field(

@@ -26,6 +26,9 @@ Step = Callable[[Services, Claim], None]
 A step moves a row only with the claim's token, and raises `TransientError` for what may pass; a model folder that is
 not whole (`ModelFolderError`) may pass too, since somebody may just be replacing it."""
 
+FEWEST_ATTEMPTS = 2
+"""The first try is among other rows, any of which may have killed the process; the second is alone."""
+
 STEPS: dict[str, Step] = {
     "intake": intake.take_in,
     "analyse": analyse.analyse_studies,
@@ -49,7 +52,7 @@ def _visit(stage: Stage, services: Services, ring: Ring) -> int:
     claim = _claim(stage, services, ring)
     if claim is None:
         return 0
-    used_up = claim.crashes >= services.settings.max_attempts
+    used_up = claim.crashes >= max(services.settings.max_attempts, FEWEST_ATTEMPTS)
     if not (used_up and give_up.give_up(services, stage, claim)):
         _work(stage, services, claim)
     for name in stage.rings:

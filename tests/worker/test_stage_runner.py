@@ -187,7 +187,9 @@ class TestFailure:
         assert visits.run(INTAKE) == 1
         assert visits.get(ScanFile, file_id).state == FileState.READ
 
-    def test_one_poisonous_file_costs_its_neighbours_nothing(self, visits: Visits) -> None:
+    @pytest.mark.parametrize("most", [1, 3])
+    def test_one_poisonous_file_costs_its_neighbours_nothing(self, visits: Visits, most: int) -> None:
+        visits.services.settings.max_attempts = most
         before, poison, after = visits.add_files(3)
 
         def step(services: Services, claim: Claim) -> None:
@@ -204,7 +206,7 @@ class TestFailure:
             except RuntimeError:
                 died += 1
             visits.services.wait(31)
-        assert died == visits.services.settings.max_attempts
+        assert died == max(most, 2)  # the first time was not alone
         states = [visits.get(ScanFile, row_id).state for row_id in (before, poison, after)]
         assert states == [FileState.READ, FileState.REJECTING, FileState.READ]
 
@@ -290,11 +292,12 @@ class TestGivingUp:
         self, visits: Visits, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         study_id = visits.add_study(ANALYSE.takes)
-        visits.services.settings.max_attempts = 1
+        visits.services.settings.max_attempts = 2
         visits.step(ANALYSE, crash)
-        with pytest.raises(RuntimeError):
-            visits.run(ANALYSE)
-        visits.services.wait(1000)
+        for _ in range(2):
+            with pytest.raises(RuntimeError):
+                visits.run(ANALYSE)
+            visits.services.wait(1000)
         real_give_up = give_up.give_up
 
         def reopened_first(services: Services, stage: Stage, claim: Claim) -> bool:

@@ -15,8 +15,8 @@ from trainer.runtime.predictor import Predictor, load_predictor
 from worker.cli.failure import MISUSED, CommandError
 from worker.cli.printing import print_json
 from worker.cli.tables import print_study_lines
-from worker.intake import IntakeLimits
 from worker.predict import MissingInputError, ScratchError, StudyLine, list_inputs, plan_units, predict_units
+from worker.services import intake_limits
 from worker.settings import Settings
 
 
@@ -53,7 +53,7 @@ def print_predictions(
 def _predictions(
     paths: Sequence[Path], settings: Settings, load: Callable[[Settings], Predictor], *, bar: bool
 ) -> Iterator[StudyLine]:
-    limits = IntakeLimits(max_file_bytes=settings.max_file_bytes, max_pixels=settings.max_pixels)
+    limits = intake_limits(settings)
     try:
         files = list_inputs(paths)
     except MissingInputError as error:

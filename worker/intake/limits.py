@@ -1,4 +1,4 @@
-"""How much one input may cost. Celery's time and memory limits per child stand behind these."""
+"""How much one input may cost, as docs/limits.md says."""
 
 from dataclasses import dataclass
 
@@ -21,9 +21,13 @@ class IntakeLimits:
             3:1 in the median and 98:1 at most, an empty mask.
         inflate_free_bytes: below this size no ratio is looked at, for archives and deflated DICOM alike.
         max_elements: top-level elements of a DICOM header; a run of zero bytes reads as one element in eight bytes.
+        max_study_files: files of one study.
         max_archive_entries: entries of one archive, folders included.
         max_archive_bytes: bytes of the archive file itself, and of its entries unpacked, each.
         max_archive_ratio: unpacked bytes per byte of the archive above `inflate_free_bytes`.
+        max_file_seconds: to read a file of less than 4 MiB; `worker.file_cost` says more.
+        max_file_memory_bytes: to read a file, beyond what the process has. 50 million pixels of floating point take
+            1.4 GiB, 512 MiB of DICOM 1.0 GiB.
     """
 
     max_file_bytes: int = 512 * MIB
@@ -34,9 +38,12 @@ class IntakeLimits:
     max_inflate_ratio: int = 200
     inflate_free_bytes: int = 16 * MIB
     max_elements: int = 20_000
+    max_study_files: int = 20_000
     max_archive_entries: int = 20_000
     max_archive_bytes: int = 4 * GIB
     max_archive_ratio: int = 200
+    max_file_seconds: float = 10.0
+    max_file_memory_bytes: int = 2_000_000 * 1024
 
 
 DEFAULT_LIMITS = IntakeLimits()

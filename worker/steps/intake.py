@@ -10,7 +10,8 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from worker.domain import ReadInstance
-from worker.errors import Reason, RejectedError, TransientError
+from worker.errors import Reason, RejectedError, TooCostlyError, TransientError
+from worker.file_cost import bounded_cost
 from worker.inbox_files import claimed_file, forget_claim
 from worker.intake.files import open_regular
 from worker.intake.identity import Identity, identity_of_rejected
@@ -23,7 +24,7 @@ from worker.steps.disk import disk_trouble_is_transient
 from worker.store import queries
 from worker.store.archives import complete_archive
 from worker.store.chores import want_worklist
-from worker.store.claims import Claim, move
+from worker.store.claims import Claim, move, release
 from worker.store.models import FileState, ScanFile
 
 logger = logging.getLogger(__name__)
@@ -41,6 +42,10 @@ def take_in(services: Services, claim: Claim) -> None:
         try:
             with disk_trouble_is_transient(f"file {row.id}"):
                 _take_in_one(services, claim, row)
+        except TooCostlyError as error:
+            logger.error("file %d is not read: %s", row.id, error)  # noqa: TRY400  its trace says nothing more
+            with services.session.begin() as session:
+                release(session, ScanFile, claim, row.id, services.now(), crashed=True)
         except IntegrityError:
             raise TransientError(f"file {row.id}: another worker filed the same bytes at the same moment") from None
 
@@ -49,11 +54,16 @@ def _take_in_one(services: Services, claim: Claim, row: ScanFile) -> None:
     try:
         path = _stored(services, claim, row)
         if not unpack(services, claim, row, path):
-            _accept(services, claim, row, read_instance(path, path.name, services.limits))
+            _accept(services, claim, row, _read(services, path))
     except RejectedError as error:
         _reject(services, claim, row, error)
     if row.sha256 is not None:
         forget_claim(services.settings.claimed, row.claim_id)
+
+
+def _read(services: Services, path: Path) -> ReadInstance:
+    with bounded_cost(path, services.limits):
+        return read_instance(path, path.name, services.limits)
 
 
 def _stored(services: Services, claim: Claim, row: ScanFile) -> Path:
@@ -86,7 +96,7 @@ def _refuse_oversized(source: BinaryIO, limits: IntakeLimits) -> None:
 def _reject(services: Services, claim: Claim, row: ScanFile, error: RejectedError) -> None:
     now = services.now()
     stored = None if row.sha256 is None else services.objects.path_of(row.sha256)
-    identity = Identity() if stored is None else identity_of_rejected(stored, services.limits)
+    identity = Identity() if stored is None else _identity(services, stored)
     with services.session.begin() as session:
         moved = move(
             session, ScanFile, row.id, claim.token, INTAKE.takes,
@@ -98,7 +108,17 @@ def _reject(services: Services, claim: Claim, row: ScanFile, error: RejectedErro
             _complete_archive_of(session, row, now)
 
 
+def _identity(services: Services, path: Path) -> Identity:
+    with bounded_cost(path, services.limits):
+        return identity_of_rejected(path, services.limits)
+
+
 def _accept(services: Services, claim: Claim, row: ScanFile, read: ReadInstance) -> None:
+    """File an instance, or find that it is known.
+
+    Raises:
+        RejectedError: `too_large` when its study is full.
+    """
     now = services.now()
     settings = services.settings
     with services.session.begin() as session:
@@ -115,6 +135,12 @@ def _accept(services: Services, claim: Claim, row: ScanFile, read: ReadInstance)
                 logger.info("file %d is a duplicate of one of study row %d", row.id, known.study_id)
                 _complete_archive_of(session, row, now)
             return
+        if queries.has_instances(session, read.header.study_uid, services.limits.max_study_files):
+            sentence = (
+                f"The study has {services.limits.max_study_files} files already, which is the limit "
+                "(TRIAGE_MAX_STUDY_FILES); send fewer of its series."
+            )
+            raise RejectedError(Reason.TOO_LARGE, sentence)
         if not move(session, ScanFile, row.id, claim.token, INTAKE.takes, state=FileState.READ):
             return
         study = queries.add_instance(

@@ -94,13 +94,23 @@ def move(session: Session, table: ClaimableTable, row_id: int, token: str, from_
     return cast("CursorResult[Any]", result).rowcount == 1
 
 
-def release(session: Session, table: ClaimableTable, claim: Claim, row_id: int, now: datetime) -> None:
-    """Let go of a row whose step failed for now; it is due again after a delay that doubles with every attempt."""
+def release(
+    session: Session, table: ClaimableTable, claim: Claim, row_id: int, now: datetime, *, crashed: bool = False
+) -> None:
+    """Let go of a row whose step failed for now; it is due again after a delay that doubles with every attempt.
+
+    `crashed` when the row is to blame, as if it had killed the process.
+    """
     delay = min(RETRY_DELAY_SECONDS * 2 ** min(claim.attempts - 1, MOST_DOUBLINGS), LONGEST_RETRY_DELAY_SECONDS)
     session.execute(
         update(table)
         .where(table.id == row_id, table.lease_token == claim.token)
-        .values(lease_until=None, lease_token=None, not_before=now + timedelta(seconds=delay))
+        .values(
+            lease_until=None,
+            lease_token=None,
+            not_before=now + timedelta(seconds=delay),
+            crashes=table.crashes + int(crashed),
+        )
     )
 
 

@@ -162,6 +162,15 @@ def part_of(session: Session, study_uid: str | None, series_name: str | None) ->
     return {"study_uid": study_uid, "series_name": series_name}
 
 
+def has_instances(session: Session, study_uid: str, count: int) -> bool:
+    """Does a study have at least so many? The UID is that of the file."""
+    pseudonyms = pseudonyms_of(session)
+    if pseudonyms is not None:
+        study_uid = pseudonyms.uid(study_uid)
+    numbered = select(Instance.id).join(Study).where(Study.study_uid == study_uid).offset(count - 1).limit(1)
+    return session.scalar(numbered) is not None
+
+
 def _note_patient_id(study: Study, patient_id: str | None) -> None:
     """A study of two patients needs a person; where the first header named none, a later one does."""
     if patient_id is None:

@@ -1,0 +1,66 @@
+"""One file that crashes, starves or holds up whoever reads it, amid 63 good ones of the same claim: it costs itself."""
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from tests.system.deployment import Deployment
+from tests.system.poisoned import Poison
+from tests.worker.scans import png
+from worker.cli.verification import verify
+from worker.errors import Reason
+from worker.store.models import Event, FileState, ScanFile
+
+CLAIM = 64
+ATTEMPTS = 2
+DEADLY = frozenset({Poison.CRASH, Poison.LOOP_IN_C})
+"""These cost a process each time; the others are stopped inside of it."""
+
+
+@pytest.fixture
+def poisoned(tmp_path: Path) -> Deployment:
+    settings = {
+        "TRIAGE_ENGINE": "openvino-int8",
+        "TRIAGE_CLAIM_SIZE": str(CLAIM),
+        "TRIAGE_MAX_ATTEMPTS": str(ATTEMPTS),
+        "TRIAGE_MAX_FILE_SECONDS": "1",
+        "TRIAGE_MAX_FILE_MEMORY_KB": "300000",
+        "TRIAGE_LEASE_SECONDS": "2",
+    }
+    return Deployment(tmp_path / "home", settings)
+
+
+@pytest.mark.parametrize(
+    "poisons",
+    [tuple(Poison), *(pytest.param((poison,), marks=pytest.mark.long) for poison in Poison)],
+    ids=lambda poisons: " ".join(poisons),
+)
+def test_poison_costs_itself_alone(poisoned: Deployment, poisons: tuple[Poison, ...]) -> None:
+    good = {f"good {number:02}.png": png(number) for number in range(CLAIM - len(poisons))}
+    bad = {f"bad {poison}.png": png(1000 + number) + poison.mark for number, poison in enumerate(poisons)}
+    half = len(good) // 2
+    for name, content in [*list(good.items())[:half], *bad.items(), *list(good.items())[half:]]:
+        poisoned.drop(name, content)
+    try:
+        worker = poisoned.start(application="tests.system.poisoned")
+        poisoned.wait_until_done(CLAIM)
+        assert len(poisoned.reports()) == len(good)
+        with poisoned.sessions.begin() as session:
+            rows = {row.original_name: row for row in session.query(ScanFile)}
+            events = Counter(session.query(Event.kind, Event.file_id).all())
+        assert {name for name, row in rows.items() if row.state == FileState.READ} == good.keys()
+        for name, content in bad.items():
+            row = rows[name]
+            assert (row.state, row.reason) == (FileState.REJECTED, Reason.TIMEOUT)
+            assert f"{ATTEMPTS} attempts" in (row.message or "")
+            assert events["given_up", row.id] == 1
+            kept = [path.read_bytes() for path in (poisoned.settings.outbox / "rejected").rglob("*.png")]
+            assert content in kept
+        assert sum(count for (kind, _), count in events.items() if kind == "given_up") == len(bad)
+        died = poisoned.logs().count("WorkerLostError")
+        assert died == ATTEMPTS * len(DEADLY.intersection(poisons)), poisoned.logs()
+        assert verify(poisoned.settings).findings == ()
+        assert worker.stop() == 0
+    finally:
+        poisoned.close()
