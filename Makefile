@@ -7,11 +7,12 @@ ARGS ?=
 GPU ?=
 UPGRADE ?=
 RUNS ?= 1
+TARGET ?= images
 MINUTES ?= 10
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install install-gpu install-train run demo train test chaos soak check audit lock secrets clean
+.PHONY: help install install-gpu install-train run demo train test chaos soak hostile fuzz check audit lock secrets clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -76,6 +77,14 @@ chaos: $(VENV)/.installed-everything ## Do all the damage of tests/chaos, and wr
 
 soak: $(VENV)/.installed-everything ## Random damage to both deployments while files keep coming (MINUTES=60 for each)
 	CHAOS_SOAK_MINUTES=$(MINUTES) $(BIN)/python -m pytest -m long tests/chaos/test_soak.py $(ARGS)
+
+hostile: $(VENV)/.installed-everything ## Drop hostile inputs into a worker, and write docs/limits.md's table anew
+	HOSTILE_RECORD=docs/runs/hostile/figures.json $(BIN)/python -m pytest tests/system/test_hostile_inputs.py $(ARGS)
+	$(BIN)/python docs/generate.py
+
+# Goes on from runs/fuzz/; findings are written to tests/data/fuzz/.
+fuzz: $(VENV)/.installed-everything ## Fuzz TARGET=images, dicom or archives for MINUTES=10
+	$(BIN)/python -m tests.fuzz.fuzz_$(TARGET) -max_total_time=$$(($(MINUTES) * 60)) $(ARGS)
 
 check: $(VENV)/.installed-everything ## Lint, format, types, import rules
 	$(BIN)/ruff check

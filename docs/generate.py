@@ -2,7 +2,8 @@
 
 docs/cli.md and docs/settings.md from the program, the README's figures from the bundled model's metrics.json, the
 tables of docs/training.md and docs/evaluation.md from that and docs/runs/ (copies of run folders, without weights), the
-table of docs/reliability.md from docs/runs/chaos/faults.csv (`make chaos` writes it).
+table of docs/reliability.md from docs/runs/chaos/faults.csv (`make chaos` writes it), that of docs/limits.md from
+docs/runs/hostile/figures.json (`make hostile`).
 """  # noqa: INP001  a script, not a package
 
 import csv
@@ -41,6 +42,7 @@ README = DOCS.parent / "README.md"
 SEED_RUN, CROSS_VALIDATION = DOCS / "runs" / "seed", DOCS / "runs" / "cross-validation" / "cross-validation.json"
 
 FAULTS = DOCS / "runs" / "chaos" / "faults.csv"
+HOSTILE = DOCS / "runs" / "hostile" / "figures.json"
 
 
 @dataclass(frozen=True)
@@ -219,6 +221,26 @@ def reliability_page() -> str:
     return with_block((DOCS / "reliability.md").read_text(), "faults", table)
 
 
+def limits_page() -> str:
+    """docs/limits.md with its table."""
+
+    def table() -> str:
+        found = json.loads(HOSTILE.read_text())
+        outcomes = ", ".join(f"{count} {outcome}" for outcome, count in found["outcomes"].items())
+        rows = [
+            ["hostile inputs", f"{found['inputs']}: {outcomes}"],
+            ["otherwise than expected", f"0, beyond {found['deviations']} explained below"],
+            ["good scans in between, all reported once", str(found["good"])],
+            ["processes lost", str(found["processes_lost"])],
+            ["longest pause between two files taken in", f"{found['longest_block_seconds']:.1f} s"],
+            ["most memory of a process", f"{found['most_memory_mib']} MiB"],
+            ["all of it", f"{found['seconds']:.0f} s"],
+        ]
+        return markdown_table(["one run, embedded, two processes", ""], rows)
+
+    return with_block((DOCS / "limits.md").read_text(), "hostile", table)
+
+
 def readme_page() -> str:
     """README.md with the figures of the bundled model."""
     return with_block(README.read_text(), "figures", lambda: bundled_model_table(Settings().model_folder))
@@ -232,6 +254,7 @@ def main() -> int:
         DOCS / "training.md": training_page(),
         DOCS / "evaluation.md": evaluation_page(),
         DOCS / "reliability.md": reliability_page(),
+        DOCS / "limits.md": limits_page(),
         README: readme_page(),
     }
     stale = [path for path, page in pages.items() if path.read_text() != page]

@@ -10,7 +10,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 from uuid import uuid4
 
-IGNORED_PATTERNS = (".*", "*.part", "*.tmp", "*.filepart", "*.crdownload", "~*", "Thumbs.db")
+IGNORED_PATTERNS = (".*", "*.part", "*.tmp", "*.filepart", "*.crdownload", "~*", "*~", "Thumbs.db")
 """Names of files still being written, and of file managers' own files; they count once they are renamed."""
 URGENT_FOLDER = "stat"
 """Files under `inbox/stat/` are taken first."""

@@ -46,8 +46,8 @@ def put(path: Path, content: bytes = b"x") -> Path:
 class TestListing:
     @pytest.mark.parametrize(
         "name",
-        [".hidden", "a.part", "a.tmp", "a.filepart", "a.crdownload", "~$a.docx", "~a", "Thumbs.db", ".DS_Store",
-         ".git/a.jpg", "~folder/a.jpg", "up.part/a.jpg"],
+        [".hidden", "a.part", "a.tmp", "a.filepart", "a.crdownload", "~$a.docx", "~a", "a.png~", "Thumbs.db",
+         ".DS_Store", ".git/a.jpg", "~folder/a.jpg", "up.part/a.jpg"],
     )  # fmt: skip
     def test_ignored_until_renamed(self, inbox: Path, name: str) -> None:
         path = put(inbox / name)
@@ -57,7 +57,7 @@ class TestListing:
         assert list(list_inbox(inbox)) == [renamed]
 
     @pytest.mark.parametrize(
-        "name", ["a.jpg", "part", "a.part.jpg", "a~", "tmp/a", "stat/a.dcm", "Thumbs.db.jpg", "thumb"]
+        "name", ["a.jpg", "part", "a.part.jpg", "a~1.jpg", "tmp/a", "stat/a.dcm", "Thumbs.db.jpg", "thumb"]
     )
     def test_counts(self, inbox: Path, name: str) -> None:
         path = put(inbox / name)

@@ -1,5 +1,6 @@
 """Every stage in one process: real files, real intake, real PDFs, SQLite; only the network is a stand-in."""
 
+import hashlib
 import logging
 import shutil
 from collections.abc import Sequence
@@ -343,6 +344,50 @@ class TestArchive:
 
 
 class TestTrouble:
+    @pytest.mark.parametrize("how", ["time", "memory"])
+    def test_a_file_that_costs_too_much_costs_its_neighbours_nothing(
+        self, home: Home, monkeypatch: pytest.MonkeyPatch, how: str
+    ) -> None:
+        poison = png(2)
+        poisoned = hashlib.sha256(poison).hexdigest()
+        home.services.limits = replace(home.services.limits, max_file_seconds=0.2, max_file_memory_bytes=400 * 2**20)
+
+        def read(path: Path, *arguments: object) -> ReadInstance:
+            eaten = []
+            while path.name == poisoned:
+                eaten.append(bytes(16 * 2**20 if how == "memory" else 0))
+            return read_instance(path, *arguments)
+
+        monkeypatch.setattr(intake, "read_instance", read)
+        for name, content in (("1.png", png(1)), ("2.png", poison), ("3.png", png(3))):
+            home.drop(name, content)
+        for tries in range(home.settings.max_attempts):
+            home.run()
+            files = home.files()
+            assert [files[name].state for name in ("1.png", "3.png")] == [FileState.READ] * 2
+            assert (files["2.png"].state, files["2.png"].crashes) == (FileState.CLAIMED, tries + 1)
+            home.services.wait(1000)
+        home.run()
+        row = home.files()["2.png"]
+        assert (row.state, row.reason) == (FileState.REJECTED, "timeout")
+        assert (home.rejected / f"{row.id:08d}" / "2.png").read_bytes() == poison
+
+    def test_a_study_takes_no_more_files_than_allowed(self, home: Home) -> None:
+        home.services.limits = replace(home.services.limits, max_study_files=2)
+        for number in range(3):
+            home.drop(f"{number}.dcm", dicom(7, number))
+        home.drop("again.dcm", dicom(7, 0))
+        home.drop("other.dcm", dicom(8, 0))
+        home.run_when_quiet()
+        states = {name: (row.state, row.reason) for name, row in home.files().items()}
+        assert states.pop("2.dcm") == (FileState.REJECTED, "too_large")
+        assert states.pop("again.dcm") == (FileState.DUPLICATE, "duplicate")
+        assert set(states.values()) == {(FileState.READ, None)}
+        message = home.files()["2.dcm"].message
+        assert message is not None
+        assert "TRIAGE_MAX_STUDY_FILES" in message
+        assert sorted(len(study.instances) for study in home.studies()) == [1, 2]
+
     def test_a_file_too_large_for_anything_is_given_back_without_being_copied(self, home: Home) -> None:
         home.services.limits = replace(home.services.limits, max_file_bytes=10, max_archive_bytes=10)
         content = png(1)

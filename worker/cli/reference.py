@@ -51,8 +51,8 @@ the file does not say where it lies. A file is left out when its series is not a
 (`TRIAGE_MAX_SERIES`; docs/dicom.md).
 
 Every input file is named in exactly one line. Names that the inbox ignores (`.*`, `*.part`, `*.tmp`, `*.filepart`,
-`*.crdownload`, `~*`, `Thumbs.db`) and, inside folders, links, pipes and devices get none. Duplicates are all read.
-Archives are unpacked in a temporary folder (`TMPDIR`). Bytes of a name that are not UTF-8 are written `\\xff`.
+`*.crdownload`, `~*`, `*~`, `Thumbs.db`) and, inside folders, links, pipes and devices get none. Duplicates are all
+read. Archives are unpacked in a temporary folder (`TMPDIR`). Bytes of a name that are not UTF-8 are written `\\xff`.
 """
 
 
