@@ -27,7 +27,8 @@ A step moves a row only with the claim's token, and raises `TransientError` for 
 not whole (`ModelFolderError`) may pass too, since somebody may just be replacing it."""
 
 FEWEST_ATTEMPTS = 2
-"""The first try is among other rows, any of which may have killed the process; the second is alone."""
+"""A step that works on several rows at once may have died of another than the first, which is blamed; the second try is
+alone."""
 
 STEPS: dict[str, Step] = {
     "intake": intake.take_in,

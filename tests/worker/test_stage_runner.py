@@ -199,13 +199,15 @@ class TestFailure:
                 read_all(services, Claim(claim.token, (row_id,), 1))
 
         visits.step(INTAKE, step)
-        died = 0
+        died, blamed = 0, set()
         for _ in range(20):
             try:
                 visits.run(INTAKE)
             except RuntimeError:
                 died += 1
+            blamed.add(visits.get(ScanFile, after).crashes)
             visits.services.wait(31)
+        assert blamed == {0}
         assert died == max(most, 2)  # the first time was not alone
         states = [visits.get(ScanFile, row_id).state for row_id in (before, poison, after)]
         assert states == [FileState.READ, FileState.REJECTING, FileState.READ]

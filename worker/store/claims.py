@@ -75,6 +75,15 @@ def claim_due(
         .values(lease_until=now + lease, lease_token=token, attempts=table.attempts + 1, crashes=table.crashes + died)
         .execution_options(synchronize_session=False)
     )
+    if died:
+        # steps go through a claim in this order: who came after the row in hand has nothing to do with its crash
+        innocent = [row.id for row in rows[1:] if row.lease_token == first.lease_token]
+        session.execute(
+            update(table)
+            .where(table.id.in_(innocent))
+            .values(lease_token=None)
+            .execution_options(synchronize_session=False)
+        )
     return Claim(token, ids, first.attempts + 1, first.crashes + died)
 
 
