@@ -9,8 +9,8 @@ import os
 import shutil
 import sqlite3
 import subprocess
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, closing, contextmanager
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,7 +20,7 @@ from sqlalchemy.orm import Session
 
 from worker.folders import make_folders
 from worker.inbox_files import claimed_file
-from worker.outbox import INDEX_NAME, rejected_folder
+from worker.outbox import INDEX_NAME, rejected_folder, returned_files
 from worker.settings import DATABASE_FILE, Settings
 from worker.steps.deliver import REASON_FILE
 from worker.steps.worklist import render_page
@@ -28,10 +28,9 @@ from worker.store.audit import FileRow, Snapshot, take_snapshot
 from worker.store.models import UNFINISHED_FILES, FileState, ScanFile
 from worker.store.objects import PRIVATE_FILE, ObjectStore
 from worker.store.reports import is_delivered
-from worker.store.session import open_engine, session_factory
+from worker.store.session import Transaction, open_engine, session_factory
 
 DUMP_FILE = "triage.sql"
-Transaction = Callable[[], AbstractContextManager[Session]]
 
 
 class BackupError(Exception):
@@ -173,19 +172,15 @@ class _Copying:
         if sha256 is not None:
             return _copy(ObjectStore(self.settings.store).path_of(sha256), target)
         returned = self.settings.outbox / rejected_folder(row.id)
-        return any(_copy(path, target) for path in _content(returned) if path.name != REASON_FILE)
+        return any(_copy(path, target) for path in returned_files(returned) if path.name != REASON_FILE)
 
     def _returned(self, row: FileRow) -> None:
         folder = rejected_folder(row.id)
-        found = _content(self.settings.outbox / folder)
+        found = returned_files(self.settings.outbox / folder)
         for path in found:
             self._count(_copy(path, self.there.outbox / folder / path.name))
         if not found:
             self._count(is_copied=False)
-
-
-def _content(folder: Path) -> list[Path]:
-    return [path for path in folder.iterdir() if path.suffix != ".part"] if folder.is_dir() else []
 
 
 def _copy(source: Path, target: Path) -> bool:

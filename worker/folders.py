@@ -4,6 +4,7 @@ import os
 import stat
 from pathlib import Path
 
+from worker.folder_descriptors import folder_below
 from worker.inbox_files import URGENT_FOLDER
 from worker.outbox import Outbox
 from worker.settings import DATABASE_FILE, Settings
@@ -31,7 +32,10 @@ def make_folders(settings: Settings) -> None:
     inbox_mode = settings.share_mode | stat.S_ISVTX
     settings.inbox.mkdir(exist_ok=True)
     settings.inbox.chmod(inbox_mode)
-    _share(settings.inbox / URGENT_FOLDER, inbox_mode)
+    (settings.inbox / URGENT_FOLDER).mkdir(exist_ok=True)
+    # through no link: those who share the inbox could have all of the store shared by one
+    with folder_below(settings.inbox, Path(URGENT_FOLDER)) as urgent:
+        os.fchmod(urgent, inbox_mode)
     if settings.claimed.is_symlink():
         raise NotADirectoryError(f"{settings.claimed} is a link, and somebody else put it there: remove it")
     _make_private(settings.claimed)
@@ -51,16 +55,6 @@ def _make_home(settings: Settings) -> None:
     if not settings.home.is_dir():
         settings.home.mkdir(parents=True, exist_ok=True)
         settings.home.chmod(PRIVATE_FOLDER | (settings.share_mode & ~WRITING_BY_OTHERS & 0o777))
-
-
-def _share(folder: Path, mode: int) -> None:
-    """Without following a link: those who share the folder above could have all of the store shared by one."""
-    folder.mkdir(exist_ok=True)
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
-    try:
-        os.fchmod(descriptor, mode)
-    finally:
-        os.close(descriptor)
 
 
 def _make_private(folder: Path) -> None:

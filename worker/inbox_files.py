@@ -5,10 +5,11 @@ import os
 import shutil
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
 from fnmatch import fnmatch
 from pathlib import Path
 from uuid import uuid4
+
+from worker.folder_descriptors import folder_below
 
 IGNORED_PATTERNS = (".*", "*.part", "*.tmp", "*.filepart", "*.crdownload", "~*", "*~", "Thumbs.db")
 """Names of files still being written, and of file managers' own files; they count once they are renamed."""
@@ -96,7 +97,7 @@ def claim(inbox: Path, claimed: Path, path: Path) -> str | None:
 
 
 def _take(inbox: Path, path: Path, target: Path) -> bool:
-    with _folder_of(inbox, path) as folder:
+    with folder_below(inbox, path.relative_to(inbox).parent) as folder:
         if not is_takeable(os.stat(path.name, dir_fd=folder, follow_symlinks=False)):
             return False
         os.rename(path.name, target, src_dir_fd=folder)
@@ -105,21 +106,6 @@ def _take(inbox: Path, path: Path, target: Path) -> bool:
         # something else was put there in between: back it goes, under a name that nothing has
         os.rename(target, uuid4().hex, dst_dir_fd=folder)
         return False
-
-
-@contextmanager
-def _folder_of(inbox: Path, path: Path) -> Iterator[int]:
-    """The folder of `path`, opened step by step; a link on the way, to the store perhaps, is an error."""
-    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
-    folder = os.open(inbox, flags)  # the inbox itself may be a link: its owner made it
-    try:
-        for name in path.relative_to(inbox).parts[:-1]:
-            inner = os.open(name, flags | os.O_NOFOLLOW, dir_fd=folder)
-            os.close(folder)
-            folder = inner
-        yield folder
-    finally:
-        os.close(folder)
 
 
 def claims_not_of_now(claimed: Path, now: float, seconds: float) -> list[str]:

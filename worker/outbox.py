@@ -9,12 +9,15 @@ from pathlib import Path
 from typing import BinaryIO
 from uuid import uuid4
 
+from worker.folder_descriptors import folder_below, open_inner
 from worker.store.objects import CHUNK_BYTES, PRIVATE_FILE, PRIVATE_FOLDER
 
 EXECUTE_BITS = 0o111
 LONGEST_NAME_BYTES = 200
 INDEX_NAME = "index.html"
 REPORTS_FOLDER, REJECTED_FOLDER = "reports", "rejected"
+PARTS = ".*.part"
+"""What store and outbox write beside before they rename it."""
 
 
 class Outbox:
@@ -83,27 +86,19 @@ class Outbox:
 
     @contextmanager
     def _folder(self, relative: Path) -> Iterator[int]:
-        """A folder below the root, made if it is missing, opened step by step."""
-        flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+        """A folder below the root, made if it is missing."""
         if not self.root.is_dir():
             self._make_root()
-        folder = os.open(self.root, flags)
-        try:
-            for name in relative.parts:
-                inner = self._inner(folder, name, flags | os.O_NOFOLLOW)
-                os.close(folder)
-                folder = inner
+        with folder_below(self.root, relative, self._inner) as folder:
             yield folder
-        finally:
-            os.close(folder)
 
-    def _inner(self, folder: int, name: str, flags: int) -> int:
+    def _inner(self, name: str, folder: int) -> int:
         try:
-            return os.open(name, flags, dir_fd=folder)
+            return open_inner(name, folder)
         except FileNotFoundError:
             with suppress(FileExistsError):
                 os.mkdir(name, PRIVATE_FOLDER, dir_fd=folder)
-        inner = os.open(name, flags, dir_fd=folder)
+        inner = open_inner(name, folder)
         os.fchmod(inner, self.folder_mode)
         return inner
 
@@ -116,6 +111,11 @@ def report_path(public_study_id: str, revision: int) -> str:
 def rejected_folder(file_id: int) -> str:
     """The folder of a rejected file and its reason, relative to the outbox: its own, so that no two names collide."""
     return f"{REJECTED_FOLDER}/{file_id:08d}"
+
+
+def returned_files(folder: Path) -> list[Path]:
+    """What the folder of a rejected file holds, without the parts of a delivery that was cut short."""
+    return sorted(path for path in folder.iterdir() if not path.match(PARTS)) if folder.is_dir() else []
 
 
 def safe_name(original_name: str) -> str:

@@ -5,7 +5,6 @@ the next purge removes, or `verify --repair`. Safe beside a running worker: see 
 """
 
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from time import time
@@ -16,10 +15,10 @@ from worker.findings import Trouble
 from worker.settings import Settings
 from worker.store import purge as rows
 from worker.store.audit import take_snapshot
+from worker.store.session import Transaction
 from worker.verify import Auditor
 from worker.verify_repair import repair
 
-Transaction = Callable[[], AbstractContextManager[Session]]
 WASTE = frozenset({Trouble.OBJECT_ORPHAN, Trouble.PURGE_LEFT_OVER})
 
 

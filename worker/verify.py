@@ -12,7 +12,7 @@ from pathlib import Path
 from trainer.runtime.bundle import file_sha256
 from worker.findings import Finding, Trouble
 from worker.inbox_files import claimed_file
-from worker.outbox import REJECTED_FOLDER, REPORTS_FOLDER, rejected_folder
+from worker.outbox import PARTS, REJECTED_FOLDER, REPORTS_FOLDER, rejected_folder, returned_files
 from worker.settings import Settings
 from worker.steps.deliver import REASON_FILE
 from worker.store.audit import FileRow, Snapshot
@@ -20,8 +20,6 @@ from worker.store.models import UNFINISHED_FILES, UNFINISHED_STUDIES, FileState,
 from worker.store.objects import ObjectStore
 from worker.store.reports import is_delivered
 
-PARTS = ".*.part"
-"""What store and outbox write beside before they rename it."""
 HOUR = 3600.0
 """Younger things on the disk may be work in hand."""
 
@@ -215,9 +213,8 @@ def _is_ours(stem: str) -> bool:
 
 
 def _content_of(folder: Path) -> Path | None:
-    """The rejected file beside its reason; a delivery that was cut short may have left a part."""
-    contents = (path for path in _entries(folder) if path.name != REASON_FILE and not path.match(PARTS))
-    return next(contents, None)
+    """The rejected file beside its reason."""
+    return next((path for path in returned_files(folder) if path.name != REASON_FILE), None)
 
 
 def _entries(folder: Path) -> list[Path]:

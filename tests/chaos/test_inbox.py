@@ -3,8 +3,9 @@
 import shutil
 import signal
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from itertools import zip_longest
 from pathlib import Path
 
 import pytest
@@ -26,17 +27,26 @@ def test_the_same_files_twice(ground: Ground) -> None:
     ground.survives("the same files twice")
 
 
+def write_slowly(ground: Ground, pieces: Mapping[str, Sequence[bytes]], least: float, most: float) -> None:
+    """Write all files at once under their final names, a piece of each after a pause of so many seconds."""
+    with ExitStack() as writers:
+        inbox = ground.deployment.settings.inbox
+        files = {name: writers.enter_context((inbox / name).open("wb", buffering=0)) for name in pieces}
+        for of_each in zip_longest(*pieces.values(), fillvalue=b""):
+            for file, piece in zip(files.values(), of_each, strict=True):
+                file.write(piece)
+            ground.pause(least, most)
+
+
+def cut(content: bytes, size: int) -> list[bytes]:
+    return [content[start : start + size] for start in range(0, len(content), size)]
+
+
 def test_a_writer_that_pauses_longer_than_the_settle_time(ground: Ground) -> None:
     ground.deployment.start()
     slow = pictures(5)
-    with ExitStack() as writers:
-        inbox = ground.deployment.settings.inbox
-        files = {name: writers.enter_context((inbox / name).open("wb", buffering=0)) for name in slow}
-        for third in range(3):
-            for name, drop in slow.items():
-                size = len(drop.content)
-                files[name].write(drop.content[third * size // 3 : (third + 1) * size // 3])
-            ground.pause(2, 2.5)  # thrice the settle time of these tests is 0.9
+    # thrice the settle time of these tests is 0.9
+    write_slowly(ground, {name: cut(drop.content, -(-len(drop.content) // 3)) for name, drop in slow.items()}, 2, 2.5)
     ground.dropped |= slow
     ground.survives("writers that pause longer than the settle time")
 
@@ -45,13 +55,7 @@ def test_a_writer_that_pauses_longer_than_the_settle_time(ground: Ground) -> Non
 def test_a_writer_of_a_kilobyte_a_second(ground: Ground) -> None:
     ground.deployment.start()
     slow = pictures(3)
-    with ExitStack() as writers:
-        inbox = ground.deployment.settings.inbox
-        files = {name: writers.enter_context((inbox / name).open("wb", buffering=0)) for name in slow}
-        for start in range(0, max(len(drop.content) for drop in slow.values()), 1024):
-            for name, drop in slow.items():
-                files[name].write(drop.content[start : start + 1024])
-            ground.pause(1, 1)
+    write_slowly(ground, {name: cut(drop.content, 1024) for name, drop in slow.items()}, 1, 1)
     ground.dropped |= slow
     ground.survives("writers of 1 KB/s")
 

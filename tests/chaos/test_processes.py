@@ -2,13 +2,14 @@
 
 import os
 import signal
+from collections.abc import Callable
 from contextlib import suppress
 
 import pytest
 
 from tests.chaos.drops import mixed, pictures
 from tests.chaos.ground import Ground
-from tests.system.deployment import compose_options, wait_until
+from tests.system.deployment import Worker, compose_options, wait_until
 
 COUNT = 60
 KILLS = 3
@@ -16,24 +17,29 @@ CHILD_KILLS = 8
 LONGER_THAN_A_LEASE = 5.0
 
 
-def test_kill_9_of_the_worker_again_and_again(ground: Ground) -> None:
-    ground.drop(pictures(COUNT))
+def start_again_and_again(ground: Ground, end: Callable[[Worker], object], most: float) -> None:
+    """Start a worker and end it within `most` seconds, `KILLS` times, then one that stays."""
     for _ in range(KILLS):
         worker = ground.deployment.start()
-        ground.pause(0.1, 3)
-        worker.kill()
+        ground.pause(0.1, most)
+        end(worker)
     ground.deployment.start()
+
+
+def stop_well(worker: Worker) -> None:
+    assert worker.stop() == 0
+
+
+def test_kill_9_of_the_worker_again_and_again(ground: Ground) -> None:
+    ground.drop(pictures(COUNT))
+    start_again_and_again(ground, Worker.kill, 3)
     ground.survives("kill -9 of the worker, again and again")
 
 
 @pytest.mark.long
 def test_kill_9_amid_archives_studies_and_files_that_are_none(ground: Ground) -> None:
     ground.drop(mixed(10))
-    for _ in range(KILLS):
-        worker = ground.deployment.start()
-        ground.pause(0.1, 4)
-        worker.kill()
-    ground.deployment.start()
+    start_again_and_again(ground, Worker.kill, 4)
     ground.survives("kill -9 amid archives, studies and files that are no scans")
 
 
@@ -62,11 +68,7 @@ def test_sigterm_to_the_group_under_load(ground: Ground) -> None:
 @pytest.mark.long
 def test_sigterm_again_and_again(ground: Ground) -> None:
     ground.drop(mixed(10))
-    for _ in range(KILLS):
-        worker = ground.deployment.start()
-        ground.pause(0.1, 4)
-        assert worker.stop() == 0
-    ground.deployment.start()
+    start_again_and_again(ground, stop_well, 4)
     ground.survives("SIGTERM and a new start, again and again")
 
 

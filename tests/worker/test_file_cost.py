@@ -17,7 +17,8 @@ from worker.file_cost import SECONDS_AGAIN_BYTES, bounded_cost, seconds_for
 from worker.intake.limits import IntakeLimits
 
 QUICK = IntakeLimits(max_file_seconds=0.05)
-CHUNK = 16 * 2**20
+CHUNK = 48 * 2**20
+"""More than malloc ever keeps for itself (32 MiB): none of it comes from what other tests have freed."""
 
 
 @pytest.fixture
@@ -99,7 +100,7 @@ def test_memory_without_end_is_an_error_and_the_limit_goes_again(path: Path) -> 
     limits = IntakeLimits(max_file_memory_bytes=10 * CHUNK)
     with pytest.raises(TooCostlyError, match="TRIAGE_MAX_FILE_MEMORY_KB"), bounded_cost(path, limits):
         eaten.extend(b"x" * CHUNK for _ in count())
-    assert 5 <= len(eaten) <= 40, "ten, and what the process had freed before and uses again"
+    assert 5 <= len(eaten) <= 10
     assert resource.getrlimit(resource.RLIMIT_DATA) == before
     eaten += [b"x" * CHUNK] * 2
     assert len(b"x" * (12 * CHUNK)) == 12 * CHUNK

@@ -1,11 +1,10 @@
 """What `backup` does, with a sentence for everything that people can mend."""
 
-from functools import partial
 from pathlib import Path
 
 from worker.backup import Backup, BackupError, back_up
 from worker.cli.failure import CommandError
-from worker.cli.opening import open_database
+from worker.cli.opening import open_transactions
 from worker.errors import io_error_name
 from worker.settings import Settings
 
@@ -16,10 +15,11 @@ def back_up_home(settings: Settings, target: Path) -> Backup:
     Raises:
         CommandError: there is no backup; what was begun is removed.
     """
-    with open_database(settings):
+    transaction = open_transactions(settings)
+    with transaction():
         pass  # it is there and answers
     try:
-        return back_up(settings, target.absolute(), partial(open_database, settings))
+        return back_up(settings, target.absolute(), transaction)
     except BackupError as error:
         raise CommandError(str(error)) from None
     except OSError as error:

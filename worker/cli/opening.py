@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from worker.cli.failure import MISUSED, CommandError
 from worker.settings import Settings, what_is_wrong
 from worker.store.pseudonyms import Pseudonyms
-from worker.store.session import open_engine, session_factory
+from worker.store.session import Transaction, open_engine, session_factory
 
 MISSING_TABLE = ("no such table", "no such column", "does not exist")
 """What SQLite and Postgres say of a schema that is not there, or of another version."""
@@ -32,10 +32,16 @@ def load_settings() -> Settings:
 
 @contextmanager
 def open_database(settings: Settings, *, write: bool = False) -> Iterator[Session]:
-    """One transaction on the configured database, which must be there already; it reads unless told to `write`.
+    """One transaction on the configured database: `open_transactions` for commands that need no second one."""
+    with open_transactions(settings, write=write)() as session:
+        yield session
+
+
+def open_transactions(settings: Settings, *, write: bool = False) -> Transaction:
+    """Transactions on the configured database, which must be there already; they read unless told to `write`.
 
     Raises:
-        CommandError: it is missing, does not answer, or has another schema.
+        CommandError: it is missing; in a transaction, it does not answer or has another schema.
     """
     url = _database_url(settings)
     if url.get_backend_name() == "sqlite":
@@ -43,12 +49,19 @@ def open_database(settings: Settings, *, write: bool = False) -> Iterator[Sessio
     pseudonyms = _pseudonyms(settings) if write else None
     try:
         engine = open_engine(url.render_as_string(hide_password=False), read_only=not write)
-        with session_factory(engine, pseudonyms).begin() as session:
-            yield session
     except (NoSuchModuleError, ModuleNotFoundError) as error:
         raise CommandError(f"TRIAGE_DATABASE_URL asks for a driver that is not installed: {error}.", MISUSED) from None
-    except DBAPIError as error:
-        raise CommandError(_database_sentence(settings, error)) from None
+    sessions = session_factory(engine, pseudonyms)
+
+    @contextmanager
+    def transaction() -> Iterator[Session]:
+        try:
+            with sessions.begin() as session:
+                yield session
+        except DBAPIError as error:
+            raise CommandError(_database_sentence(settings, error)) from None
+
+    return transaction
 
 
 def _database_url(settings: Settings) -> URL:

@@ -1,9 +1,8 @@
 """What `purge` does: old finished work goes, or is counted."""
 
 from datetime import UTC, datetime, timedelta
-from functools import partial
 
-from worker.cli.opening import open_database
+from worker.cli.opening import open_transactions
 from worker.purge import Purge, purge, what_would_go
 from worker.settings import Settings
 
@@ -15,9 +14,10 @@ def purge_home(settings: Settings, days: int, *, with_rejected: bool, dry_run: b
         CommandError: the database is not there or does not answer.
     """
     before = datetime.now(UTC) - timedelta(days=days)
+    transaction = open_transactions(settings, write=not dry_run)
     if dry_run:
-        return what_would_go(partial(open_database, settings), before, with_rejected=with_rejected)
-    return purge(settings, partial(open_database, settings, write=True), before, with_rejected=with_rejected)
+        return what_would_go(transaction, before, with_rejected=with_rejected)
+    return purge(settings, transaction, before, with_rejected=with_rejected)
 
 
 def purge_sentence(found: Purge) -> str:

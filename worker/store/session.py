@@ -2,6 +2,8 @@
 
 import os
 import threading
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Any
 
@@ -10,6 +12,9 @@ from sqlalchemy.engine import Connection
 from sqlalchemy.orm import Session, sessionmaker
 
 from worker.store.pseudonyms import INFO_KEY, Pseudonyms
+
+Transaction = Callable[[], AbstractContextManager[Session]]
+"""Opens a transaction, which is committed when its block ends."""
 
 SQLITE_BUSY_SECONDS = 30.0
 SERVER_TIME_LIMITS = {
