@@ -10,10 +10,12 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 from sqlalchemy import Engine, event
 
@@ -77,19 +79,28 @@ def work_until(is_done: Callable[[], bool], settings: Settings, seconds: float =
     Raises:
         TimeoutError: after so many seconds it is not.
     """
-    inbox_module.ADOPT_AFTER_SECONDS, claims.RETRY_DELAY_SECONDS = 0.0, 0.05
-    worklist.PAUSE = timedelta(seconds=0.02)
     services = Services(settings)
     services.__dict__["predictor"] = FakePredictor()
     services.__dict__["bundle"] = ModelBundle.load(settings.model_folder)
     inbox = Inbox(services, lambda: None)
     end = time.monotonic() + seconds
-    while not is_done():
-        if time.monotonic() > end:
-            raise TimeoutError("not done")
-        inbox.look()
-        for stage in STAGES.values():
-            run_stage(stage, services, lambda _: None)
+    with _short_delays():
+        while not is_done():
+            if time.monotonic() > end:
+                raise TimeoutError("not done")
+            inbox.look()
+            for stage in STAGES.values():
+                run_stage(stage, services, lambda _: None)
+
+
+@contextmanager
+def _short_delays() -> Iterator[None]:
+    with (
+        mock.patch.object(inbox_module, "ADOPT_AFTER_SECONDS", 0.0),
+        mock.patch.object(claims, "RETRY_DELAY_SECONDS", 0.05),
+        mock.patch.object(worklist, "PAUSE", timedelta(seconds=0.02)),
+    ):
+        yield
 
 
 def in_a_process(work: Callable[..., None], *arguments: object) -> int:
