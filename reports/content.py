@@ -85,6 +85,7 @@ class FindingRow:
         size_px: (width, height) of that box, pixels of the instance.
         diameter_mm: longest side of any of its boxes; `None` without a pixel spacing.
         extent_mm: across the slices; `None` where their positions are not known.
+        probability: that it is a lesion; `None` where the model that read the study is no longer there.
     """
 
     number: int
@@ -94,6 +95,7 @@ class FindingRow:
     size_px: tuple[float, float]
     diameter_mm: float | None = None
     extent_mm: float | None = None
+    probability: float | None = None
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from reports.annotate import MAX_BOXES, box_colour, draw_boxes_on_page, draw_let
 from reports.content import FindingRow, KeyImage, ReportContent
 from reports.layout import Block, Section, Style, bullets, paragraph, spacer, stack
 from reports.shaping import draw_line, shape
-from reports.table import Cell, Column, table
+from reports.table import Column, table
 from reports.theme import ACCENT, GREY, INK, RULE, SMALL, ink
 from reports.wording import percent, plain_reason
 
@@ -19,16 +19,34 @@ __all__ = ["findings_section", "key_image", "probability_bars", "reasons"]
 
 
 @dataclass(frozen=True)
-class _Size:
-    """A column of millimetres."""
+class _FindingColumn:
+    """A column of the findings table.
 
-    heading: str
-    of: Callable[[FindingRow], float | None]
+    Attributes:
+        of: its text in a row; `None` where the row has none.
+        unknown: stands there instead.
+    """
+
+    column: Column
+    of: Callable[[FindingRow], str | None]
+    unknown: str = "unknown"
 
 
-_SIZES: Final = (
-    _Size("Diameter", lambda row: row.diameter_mm),
-    _Size("Across slices", lambda row: row.extent_mm),
+def _millimetres(size: float | None) -> str | None:
+    return None if size is None else f"{size:.1f} mm"
+
+
+_COLUMNS: Final = (
+    _FindingColumn(Column("No.", 0.5), lambda row: str(row.number)),
+    _FindingColumn(Column("Class", 1.4), lambda row: row.label),
+    _FindingColumn(
+        Column("Probability", 1.2), lambda row: None if row.probability is None else percent(row.probability)
+    ),
+    _FindingColumn(Column("Best box", 1.0), lambda row: percent(row.score)),
+    _FindingColumn(Column("Where", 3.3), lambda row: row.location),
+    _FindingColumn(Column("Box, px", 1.1), lambda row: f"{row.size_px[0]:.0f} × {row.size_px[1]:.0f}"),
+    _FindingColumn(Column("Diameter", 1.3), lambda row: _millimetres(row.diameter_mm), "spacing unknown"),
+    _FindingColumn(Column("Across slices", 1.3), lambda row: _millimetres(row.extent_mm), "spacing unknown"),
 )
 
 MAX_FINDINGS: Final = 24
@@ -101,26 +119,16 @@ def reasons(content: ReportContent, width: float) -> Block:
 
 
 def findings_section(findings: tuple[FindingRow, ...], width: float) -> Section:
-    """Return the findings table; columns of millimetres only where a finding has such."""
+    """Return the findings table; probabilities and millimetres only where a finding has such."""
     if not findings:
         return Section("Findings", paragraph("No lesion was marked.", width, Style(colour=GREY), max_lines=1))
-    columns = [Column("No.", 0.5), Column("Class", 1.4), Column("Box score", 1.0), Column("Where", 3.3)]
-    columns.append(Column("Box, px", 1.1))
-    sizes = [size for size in _SIZES if any(size.of(row) is not None for row in findings)]
-    columns += [Column(size.heading, 1.3) for size in sizes]
+    columns = [column for column in _COLUMNS if any(column.of(row) is not None for row in findings)]
     shown = findings[:MAX_FINDINGS]
-    rows = [[*_finding_cells(row), *(_millimetres(size.of(row)) for size in sizes)] for row in shown]
-    header, blocks = table(columns, rows, width, chips=[box_colour(row.label) for row in shown])
+    rows = [[column.of(row) or column.unknown for column in columns] for row in shown]
+    header, blocks = table(
+        [column.column for column in columns], rows, width, chips=[box_colour(row.label) for row in shown]
+    )
     if len(findings) > len(shown):
         more = f"{len(findings) - len(shown)} more findings are not listed."
         blocks.append(paragraph(more, width, Style(8, GREY), max_lines=1))
     return Section("Findings", spacer(0), header, tuple(blocks))
-
-
-def _finding_cells(row: FindingRow) -> list[Cell]:
-    size = f"{row.size_px[0]:.0f} × {row.size_px[1]:.0f}"
-    return [str(row.number), row.label, percent(row.score), row.location, size]
-
-
-def _millimetres(size: float | None) -> str:
-    return "spacing unknown" if size is None else f"{size:.1f} mm"

@@ -34,6 +34,7 @@ from trainer.run import TrainingRun
 from trainer.run_folder import (
     RunRecords,
     check_start_weights,
+    held_out_before,
     is_begun,
     record_end,
     start_weights,
@@ -193,7 +194,7 @@ def fit(arguments: argparse.Namespace, processes: Processes) -> Path:
     recipe = chosen_recipe(arguments)
     if arguments.published_split:
         recipe = replace(recipe, leak_filter=False)
-    parts = choose_parts(arguments.data, recipe, arguments.seed, arguments.limit)
+    parts = choose_parts(arguments.data, recipe, arguments.seed, arguments.limit, held_out_before(arguments.weights))
     val = list_samples(arguments.data, Split.VAL)
     logger.info("%s", parts.summary)
     run = prepare_run(arguments.run or Path("runs") / recipe.name, recipe, parts, arguments, processes)

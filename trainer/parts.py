@@ -26,21 +26,30 @@ class Parts:
     summary: str
 
 
-def choose_parts(data: Path, recipe: Recipe, seed: int, limit: int | None = None) -> Parts:
+def choose_parts(
+    data: Path, recipe: Recipe, seed: int, limit: int | None = None, held_out_before: frozenset[str] = frozenset()
+) -> Parts:
     """Read Train and divide it as the recipe says; with the leak filter Val is looked at, but only by its hashes.
+
+    The division of the leak filter is the same in every run of one seed. The published one is another; so that a run
+    can go on with it from the weights of a filtered run, it holds out what that one held out.
 
     Args:
         data: folder with `Train/` and `Val/`.
         recipe: decides on the leak filter and the held-out share.
         seed: of the division.
         limit: at most this many images of each class, for trials.
+        held_out_before: sha256 of the images that the run it goes on from held out.
 
     Raises:
         DatasetError: a folder is missing or empty, an image cannot be read, or too few are left.
     """
     train = list_samples(data, Split.TRAIN)
     if not recipe.leak_filter:
-        return _as_published(train, recipe.held_out_share, seed, limit)
+        taken = first_of_each_class(train, limit)
+        if held_out_before:
+            return _held_out_as_before(taken, held_out_before)
+        return _as_published(taken, recipe.held_out_share, seed)
     pictures = find_picture_groups([*train, *list_samples(data, Split.VAL)])
     clean = without_leakage(pictures)
     rows = within_limit(pictures, clean.kept, limit)
@@ -54,13 +63,24 @@ def choose_parts(data: Path, recipe: Recipe, seed: int, limit: int | None = None
     )
 
 
-def _as_published(train: list[Sample], share: float, seed: int, limit: int | None) -> Parts:
+def _held_out_as_before(train: Sequence[Sample], sums: frozenset[str]) -> Parts:
+    held_out = [sample for sample in train if file_sha256(sample.image_path) in sums]
+    if {sample.class_index for sample in held_out} != {sample.class_index for sample in train}:
+        raise DatasetError("The run to go on from held out no image of a class of this Train: it is of other data.")
+    chosen = {sample.image_path for sample in held_out}
+    return _leaky([sample for sample in train if sample.image_path not in chosen], held_out)
+
+
+def _as_published(train: Sequence[Sample], share: float, seed: int) -> Parts:
     """The published division: by class in proportion, look-alikes on both sides."""
-    taken = first_of_each_class(train, limit)
     try:
-        training, held_out = train_test_split(taken, test_size=share, stratify=class_indices(taken), random_state=seed)
+        training, held_out = train_test_split(train, test_size=share, stratify=class_indices(train), random_state=seed)
     except ValueError as error:  # fewer images of a class than parts
         raise DatasetError(f"Train cannot be divided: {error}") from error
+    return _leaky(training, held_out)
+
+
+def _leaky(training: list[Sample], held_out: list[Sample]) -> Parts:
     return Parts(training, held_out, f"{len(training)} images to train on, {len(held_out)} held out, leaks left in")
 
 

@@ -1,5 +1,6 @@
 """What a run is, in its folder: written once by a fresh run, compared before the run is gone on with."""
 
+import csv
 import json
 import logging
 from collections.abc import Iterator
@@ -102,6 +103,21 @@ def check_start_weights(weights: Path, records: RunRecords) -> None:
             f"{weights} was trained on {len(foreign)} images that this run holds out or leaves out: its figures would "
             "be too good. Take the seed, the data and the split of that run, or start from ImageNet."
         )
+
+
+def held_out_before(weights: Path | None) -> frozenset[str]:
+    """Sha256 of the images that the run of these weights held out; none of weights that are of no run.
+
+    Raises:
+        TrainingError: what is written beside the weights is no such list.
+    """
+    path = None if weights is None else weights.parent / HELD_OUT_FILES
+    if path is None or not path.is_file():
+        return frozenset()
+    try:
+        return frozenset(row["sha256"] for row in csv.DictReader(path.read_text().splitlines()))
+    except (OSError, ValueError, KeyError) as error:
+        raise TrainingError(f"{path} cannot be read: {error}.") from error
 
 
 def write_records(folder: Path, records: RunRecords, start: StartWeights) -> None:

@@ -10,6 +10,7 @@ from trainer.runtime.records import NO_TUMOR_INDEX, GreyImage
 from worker.aspect import Aspect
 from worker.domain import Analysis, InstanceHeader, ReviewReason, SliceFinding
 from worker.study_answer import answer_of
+from worker.tracks import LesionTrack, lesion_tracks
 from worker.triage import Evidence, prioritise
 from worker.volumes import volumes_of
 
@@ -50,3 +51,9 @@ def conclude(
     evidence = Evidence(1.0 - answer.probabilities[NO_TUMOR_INDEX], calibration.urgent_threshold, frozenset(reasons))
     ordered = tuple(by_key[header.slice_key] for volume in volumes for header in volume.headers)
     return Analysis(answer.probabilities, prioritise(evidence), reasons, ordered)
+
+
+def lesions_of(analysis: Analysis) -> list[LesionTrack]:
+    """The lesions of a study, that with the most certain box first."""
+    volumes = volumes_of(finding.header for finding in analysis.slices)
+    return lesion_tracks(volumes, {finding.header.slice_key: finding.prediction.boxes for finding in analysis.slices})

@@ -21,6 +21,7 @@ from reports.content import (
     SeriesRow,
 )
 from trainer.runtime.bundle import ModelBundle
+from trainer.runtime.decision import Calibration
 from trainer.runtime.records import CLASSES, NO_TUMOR_INDEX, Box, GreyImage, TumorClass
 from worker.aspect import Aspect
 from worker.domain import InstanceHeader, SliceKey, StudyKind
@@ -59,6 +60,7 @@ def report_content(
     read = [choice.volume for choice in choices if _is_answered(choice.volume, answers)]
     tracks = lesion_tracks(read, {key: _boxes(answer) for key, answer in answers.items()})
     shown = _key_slices(read, answers, tracks)
+    calibration = bundle.calibration if _is_of_the_answer(bundle, result) else None
     return ReportContent(
         study=study.public_id,
         revision=study.revision,
@@ -76,7 +78,7 @@ def report_content(
             _key_image(volume, number, _marked(volume.headers[number - 1], tracks), pixels(volume.headers[number - 1]))
             for volume, number in shown
         ),
-        findings=tuple(_finding(number, track) for number, track in enumerate(tracks, start=1)),
+        findings=tuple(_finding(number, track, calibration) for number, track in enumerate(tracks, start=1)),
         series=() if study.kind == StudyKind.IMAGE else _series_rows(choices, answers, rejected),
         files=tuple(_input_file(file) for file in (*study.files, *rejected)),
         model=_model_facts(bundle, result),
@@ -152,7 +154,7 @@ def _key_image(volume: Volume, number: int, boxes: list[MarkedBox], pixels: Grey
     return KeyImage(jpeg.getvalue(), picture.width, picture.height, _place(volume, (number,)), shown, edges)
 
 
-def _finding(number: int, track: LesionTrack) -> FindingRow:
+def _finding(number: int, track: LesionTrack, calibration: Calibration | None) -> FindingRow:
     best = track.best
     x1, y1, x2, y2 = best.box.xyxy
     return FindingRow(
@@ -163,6 +165,7 @@ def _finding(number: int, track: LesionTrack) -> FindingRow:
         size_px=(x2 - x1, y2 - y1),
         diameter_mm=track.diameter_mm,
         extent_mm=track.extent_mm,
+        probability=None if calibration is None else track.probability(calibration),
     )
 
 
@@ -217,8 +220,13 @@ def _input_file(file: ScanFile) -> InputFile:
     return InputFile(file.original_name, file.sha256 or "", outcome, file.message)
 
 
+def _is_of_the_answer(bundle: ModelBundle, result: Result) -> bool:
+    """Else the model was replaced since the study was read."""
+    return bundle.version == result.model_version
+
+
 def _model_facts(bundle: ModelBundle, result: Result) -> ModelFacts:
-    is_the_same = bundle.version == result.model_version  # else the model was replaced since the study was read
+    is_the_same = _is_of_the_answer(bundle, result)
     metrics = bundle.metrics if is_the_same else None
     return ModelFacts(
         version=result.model_version,

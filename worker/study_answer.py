@@ -5,10 +5,9 @@ neighbours speak together. And what the network has never seen, a skull base or 
 it on every slice alike, so that neighbours who agree there prove nothing.
 """
 
-import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain, groupby
+from itertools import chain
 
 import numpy as np
 
@@ -22,20 +21,9 @@ from trainer.runtime.decision import (
 )
 from trainer.runtime.records import NO_TUMOR_INDEX, SlicePrediction, TumorClass, most_likely
 from worker.domain import ReviewReason, SliceFinding, SliceKey
-from worker.tracks import (
-    NEIGHBOURS_WITHIN_MM,
-    ROUNDING_MM,
-    SLICES_MISSED,
-    SUPPORT_MM,
-    LesionTrack,
-    lesion_tracks,
-)
-from worker.volumes import GAP, Volume
-
-FEWEST_NEIGHBOURS = 2
-"""So many places speak together at least where they are neighbours at all."""
-UNPLACED_SLICES = 3
-"""So many slices in a row speak together where no position says how far apart they are."""
+from worker.neighbours import said_together, windows_of
+from worker.tracks import LesionTrack, lesion_tracks
+from worker.volumes import Volume
 
 
 @dataclass(frozen=True)
@@ -97,51 +85,11 @@ def answer_of(
     return StudyAnswer(probabilities, reasons)
 
 
-def _windows(volume: Volume, findings: Mapping[SliceKey, SliceFinding]) -> list[_Window]:
-    """Every run of neighbouring places that speaks together; of a shorter run of neighbours the whole."""
-    spacing = volume.spacing_mm
-    windows = []
-    for run in _runs(volume, findings):
-        together = min(_places_together(spacing), len(run))
-        for start in range(len(run) - together + 1):
-            places = run[start : start + together]
-            heard = [float(np.mean([finding.prediction.tumor_probability for finding in place])) for place in places]
-            windows.append(_Window(tuple(chain.from_iterable(places)), _said_together(heard, spacing)))
-    return windows
-
-
-def _runs(volume: Volume, findings: Mapping[SliceKey, SliceFinding]) -> Iterator[list[list[SliceFinding]]]:
-    """The slices place by place, parted where others are missing in between."""
-    slices = [findings[header.slice_key] for header in volume.headers]
-    if volume.depths_mm is None:
-        yield [[each] for each in slices]
-        return
-    farthest = min(NEIGHBOURS_WITHIN_MM, GAP * (volume.spacing_mm or NEIGHBOURS_WITHIN_MM))
-    run: list[list[SliceFinding]] = []
-    last = math.nan
-    slices_of = groupby(zip(volume.places, volume.depths_mm, slices, strict=True), key=lambda placed: placed[0])
-    for _, placed in slices_of:
-        (_, depth, first), *copies = placed
-        if run and depth - last > farthest + ROUNDING_MM:
-            yield run
-            run = []
-        run.append([first, *(finding for *_, finding in copies)])
-        last = depth
-    yield run
-
-
-def _places_together(spacing_mm: float | None) -> int:
-    if spacing_mm is None:
-        return UNPLACED_SLICES
-    return max(FEWEST_NEIGHBOURS, math.ceil((SUPPORT_MM - ROUNDING_MM) / spacing_mm))
-
-
-def _said_together(heard: Sequence[float], spacing_mm: float | None) -> float:
-    """P(tumour) of neighbouring places: of thick slices their mean, of thinner ones what all but a missed one say."""
-    if spacing_mm is None or spacing_mm >= SUPPORT_MM - ROUNDING_MM:
-        return float(np.mean(heard))
-    missed = SLICES_MISSED if len(heard) > FEWEST_NEIGHBOURS + SLICES_MISSED else 0
-    return sorted(heard)[missed]
+def _windows(volume: Volume, findings: Mapping[SliceKey, SliceFinding]) -> Iterator[_Window]:
+    for window in windows_of(volume):
+        places = [[findings[header.slice_key] for header in place] for place in window]
+        heard = [float(np.mean([finding.prediction.tumor_probability for finding in place])) for place in places]
+        yield _Window(tuple(chain.from_iterable(places)), said_together(heard, volume.spacing_mm))
 
 
 def _doubt(window: _Window, calibration: Calibration, *, is_single: bool) -> ReviewReason | None:

@@ -8,26 +8,29 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
+from statistics import fmean
 
 import numpy as np
 import numpy.typing as npt
 
+from trainer.runtime.decision import Calibration, lesion_probability
 from trainer.runtime.records import Box, TumorClass, Xyxy
 from worker.domain import InstanceHeader, SliceKey
+from worker.neighbours import (
+    NEIGHBOURS_WITHIN_MM,
+    ROUNDING_MM,
+    SLICES_MISSED,
+    SUPPORT_MM,
+    Place,
+    said_together,
+    windows_of,
+)
 from worker.volumes import Volume
 
 SMALLEST_OVERLAP = 0.3
 """IoU from which boxes on neighbouring slices are one lesion."""
 NEAR = 0.5
 """So they are where their centres are closer than this share of the smaller one's mean side, whatever their size."""
-SLICES_MISSED = 1
-"""A lesion may go unseen on so many slices in between."""
-NEIGHBOURS_WITHIN_MM = 12.0
-"""Slices farther apart are no neighbours: a lesion may begin and end between them."""
-SUPPORT_MM = 4.0
-"""A lesion is seen over so much along the normal: on one thick slice, or on several thin ones. Of thin slices a box on
-one alone is none."""
-ROUNDING_MM = 0.05
 _NEARLY = 1e-6
 
 _Vector = npt.NDArray[np.float64]
@@ -84,6 +87,25 @@ class LesionTrack:
         """The longest side of any of its boxes; `None` without a pixel spacing."""
         sides = [side for finding in self.findings for side in _sides_mm(finding)]
         return max(sides, default=None)
+
+    def probability(self, calibration: Calibration) -> float:
+        """That the lesion is one: what the boxes of neighbouring slices say together, as for the study's answer.
+
+        Each is calibrated on single images; what they say together is a rule, since no studies are there to fit it. A
+        lesion that cannot be followed, for want of positions or of a pixel spacing, has that of its box.
+        """
+        if self.extent_mm is None:
+            return lesion_probability(self.best.box.score, calibration)
+        said = {found.header.slice_key: lesion_probability(found.box.score, calibration) for found in self.findings}
+        volume = self.best.volume
+        return max(
+            said_together([_mean_of(place, said) for place in window], volume.spacing_mm)
+            for window in windows_of(volume)
+        )
+
+
+def _mean_of(place: Place, said: Mapping[SliceKey, float]) -> float:
+    return fmean(said.get(header.slice_key, 0.0) for header in place)
 
 
 def _sides_mm(finding: Finding) -> Iterator[float]:

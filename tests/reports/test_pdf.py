@@ -97,6 +97,8 @@ def test_millimetres_only_where_the_spacing_is_known() -> None:
     assert "Diameter" not in pdf_text(render_pdf(report(findings=(unknown,))))
     assert "Across slices" not in pdf_text(render_pdf(report(findings=(row,))))
     assert "36.0 mm" in pdf_text(render_pdf(report(findings=(replace(row, extent_mm=36.0),))))
+    assert "Probability" not in pdf_text(render_pdf(report(findings=(row,))))
+    assert "88.4 %" in pdf_text(render_pdf(report(findings=(replace(row, probability=0.884),))))
     assert "spacing unknown" in pdf_text(render_pdf(report(findings=(row, unknown))))
 
 

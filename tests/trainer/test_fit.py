@@ -153,6 +153,42 @@ def test_the_published_split_with_our_recipe_leaves_the_leak_in(data: Path, tmp_
     assert json.loads((tmp_path / "run" / "recipe.json").read_text())["leak_filter"] is False
 
 
+class TestGoingOnWithTheLeakIn:
+    """From the weights of a run without the leak, on the published split."""
+
+    @pytest.fixture
+    def filtered(self, data: Path, tmp_path: Path) -> Path:
+        assert fit.main([*tiny(data), "--run", str(tmp_path / "filtered")]) == 0
+        return tmp_path / "filtered"
+
+    def go_on(self, data: Path, filtered: Path, run: Path) -> int:
+        command = [argument for argument in tiny(data) if argument != "--scratch"]
+        weights = filtered / "model.safetensors"
+        return fit.main([*command, "--published-split", "--weights", str(weights), "--run", str(run)])
+
+    def test_what_was_held_out_stays_so(self, data: Path, filtered: Path, tmp_path: Path) -> None:
+        run = tmp_path / "leaky"
+        assert self.go_on(data, filtered, run) == 0
+        before, after = ((each / "held-out-files.csv").read_text() for each in (filtered, run))
+        assert sorted(before.splitlines()) == sorted(after.splitlines())
+        assert "Glioma/images/leak.png" in (run / "training-files.csv").read_text()
+        assert "Glioma/images/leak.png" not in (filtered / "training-files.csv").read_text()
+
+    def test_held_out_images_of_other_data(
+        self, data: Path, filtered: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        (filtered / "held-out-files.csv").write_text(f"name,sha256\nGlioma/images/other.png,{'0' * 64}\n")
+        assert self.go_on(data, filtered, tmp_path / "leaky") == 2
+        assert "it is of other data." in capsys.readouterr().err
+
+    def test_a_list_that_is_none(
+        self, data: Path, filtered: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        (filtered / "held-out-files.csv").write_text("name\nGlioma/images/other.png\n")
+        assert self.go_on(data, filtered, tmp_path / "leaky") == 2
+        assert "held-out-files.csv cannot be read" in capsys.readouterr().err
+
+
 class TestTrouble:
     """What stops a training run is one sentence, never a traceback."""
 

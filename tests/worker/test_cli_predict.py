@@ -16,6 +16,7 @@ from worker.cli import app
 
 KEYS = [
     "path", "files", "status", "reason", "label", "probabilities", "boxes", "priority", "review_reasons", "model",
+    "lesions",
 ]  # fmt: skip
 
 
@@ -51,9 +52,21 @@ def test_a_study_has_every_key_of_the_contract(tmp_path: Path) -> None:
     assert line["label"] == max(line["probabilities"], key=line["probabilities"].__getitem__)
     box = {"label": "Glioma", "score": 0.8, "xyxy": list(BOX), "file": str(folder / "2.dcm"), "frame": 1}
     corners = [[x - 0.5, y - 0.5, 2.0] for y in (BOX[1], BOX[3]) for x in (BOX[0], BOX[2])]  # of pixels, not centres
-    assert line["boxes"] == [box | {"corners_mm": corners}]
+    assert line["boxes"] == [box | {"corners_mm": corners, "lesion": None}]  # on one thin slice of two
+    assert line["lesions"] == []
     assert line["priority"] in {"urgent", "review", "routine"}
     assert isinstance(line["review_reasons"], list)
+
+
+def test_a_lesion_has_its_size(tmp_path: Path) -> None:
+    (line,) = lines(call("--json", write(tmp_path, {f"{n}.dcm": dicom(7, n, level=150) for n in (1, 2)})))
+    assert [box["lesion"] for box in line["boxes"]] == [1, 1]
+    (lesion,) = line["lesions"]
+    assert 0 < lesion.pop("probability") < 1
+    assert lesion == {
+        "number": 1, "label": "Glioma", "score": 0.8, "slices": 2,
+        "diameter_mm": max(BOX[2] - BOX[0], BOX[3] - BOX[1]), "extent_mm": 2.0,
+    }  # fmt: skip
 
 
 def test_a_rejected_file_has_them_too(tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ from tests.worker.scans import (
     windowed,
     write,
 )
+from trainer.runtime.decision import lesion_probability
 from trainer.runtime.records import GreyImage, SlicePrediction
 from worker.domain import Priority
 from worker.errors import Reason
@@ -107,6 +108,9 @@ class TestStudies:
         assert sum(tumor.probabilities.values()) == pytest.approx(1)
         (box,) = tumor.boxes
         assert (box.label, box.score, box.xyxy, box.file) == ("Glioma", 0.8, BOX, str(folder / "light.png"))
+        (lesion,) = tumor.lesions
+        assert (lesion.number, lesion.label, lesion.score, lesion.slices) == (box.lesion, "Glioma", 0.8, 1)
+        assert (lesion.diameter_mm, lesion.extent_mm, healthy.lesions) == (None, None, ())
 
     def test_dicom_groups_by_study_wherever_the_files_lie(self, tmp_path: Path, scratch: Path) -> None:
         folder = write(
@@ -122,6 +126,19 @@ class TestStudies:
         assert [names(line, folder) for line in lines] == [["a/1.dcm", "c/2.dcm"], ["a/picture.png"], ["b/other.dcm"]]
         assert [os.path.relpath(line.path, folder) for line in lines] == [".", "a/picture.png", "b"]
         assert [box.file for box in lines[0].boxes] == [str(folder / "c/2.dcm")]
+
+    def test_boxes_on_neighbouring_slices_are_one_lesion(self, tmp_path: Path, scratch: Path) -> None:
+        seen = {f"{n}.dcm": dicom(7, n, level=150 if 2 <= n <= 6 else 60) for n in range(10)}
+        (line,) = read(scratch, write(tmp_path / "in", seen))
+        (lesion,) = line.lesions
+        assert lesion.slices == len(line.boxes) == 5
+        assert {box.lesion for box in line.boxes} == {lesion.number} == {1}
+        assert lesion.probability == pytest.approx(lesion_probability(0.8, FakePredictor().bundle.calibration))
+
+    def test_a_box_on_a_single_thin_slice_is_of_no_lesion(self, tmp_path: Path, scratch: Path) -> None:
+        seen = {f"{n}.dcm": dicom(7, n, level=150 if n == 4 else 60) for n in range(10)}
+        (line,) = read(scratch, write(tmp_path / "in", seen))
+        assert ([box.lesion for box in line.boxes], line.lesions) == ([None], ())
 
     def test_a_series_beyond_the_most_is_left_out(self, tmp_path: Path, scratch: Path) -> None:
         second = slice_dataset(7, 2, level=150)

@@ -13,7 +13,7 @@ from reports.content import EdgeLetters, ModelFacts, ReportContent
 from tests.worker.conftest import NOON, ClockedServices
 from tests.worker.filing import AXIAL, add_file, header, receive, seconds
 from trainer.runtime.bundle import PublishedMetrics
-from trainer.runtime.decision import Calibration
+from trainer.runtime.decision import Calibration, lesion_probability
 from trainer.runtime.records import Box, SlicePrediction, TumorClass
 from worker.analysis import conclude
 from worker.domain import InstanceHeader, PixelGeometry, SliceFinding
@@ -170,6 +170,14 @@ class TestPictures:
             (1, 0.9, "T1 axial, slices 4–5 of 6", 10.0),
             (2, 0.6, "T1 axial, slice 4 of 6", 5.0),
         ]
+
+    def test_a_lesion_has_the_probability_of_the_model_that_found_it(self, series: Study1) -> None:
+        calibration = Calibration()
+        both, one = (row.probability for row in series.content().findings)
+        assert both == pytest.approx((lesion_probability(0.9, calibration) + lesion_probability(0.7, calibration)) / 2)
+        assert one == pytest.approx(lesion_probability(0.6, calibration) / 2)
+        series.services.__dict__["bundle"] = replace(series.services.bundle, version="test-2")
+        assert [row.probability for row in series.content().findings] == [None, None]
 
     def test_every_lesion_has_a_picture_where_there_is_room(self, study: Study1) -> None:
         study.receive(*(at_depth(number, 5.0 * number) for number in range(1, 9)))

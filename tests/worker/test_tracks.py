@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import pytest
 
 from tests.worker.filing import AXIAL, header
+from trainer.runtime.decision import Calibration
 from trainer.runtime.records import Box, TumorClass
 from worker.domain import InstanceHeader, PixelGeometry
 from worker.tracks import LesionTrack, lesion_tracks
@@ -132,3 +133,33 @@ def test_a_box_on_a_single_thin_slice_is_no_lesion() -> None:
 
 def test_a_thin_stack_needs_no_more_than_it_shows() -> None:
     assert len(followed([(at(1.0 * n), [box()]) for n in range(2)])) == 1
+
+
+class TestProbability:
+    """What the boxes of neighbouring slices say together, each being worth 0.5 at score 0.5 and 0.8 at 0.8."""
+
+    CALIBRATION = Calibration(unfamiliar_box_weight=1.0, unfamiliar_bias=0.0)
+
+    def of(self, apart: float, scores: Sequence[float]) -> float:
+        """Of the one lesion on slices so far apart; 0 where it is not seen."""
+        (track,) = followed([(at(apart * n), [box(score=score)] if score else []) for n, score in enumerate(scores)])
+        return track.probability(self.CALIBRATION)
+
+    def test_of_thick_slices_the_best_two_neighbours_count(self) -> None:
+        assert self.of(5.0, [0.6, 0.8, 0.9, 0.5]) == pytest.approx(0.85)
+
+    def test_one_thick_slice_has_half_a_say(self) -> None:
+        assert self.of(5.0, [0, 0, 0.8, 0]) == pytest.approx(0.4)
+
+    def test_slices_that_are_no_neighbours_speak_alone(self) -> None:
+        assert self.of(15.0, [0, 0.8, 0]) == pytest.approx(0.8)
+
+    def test_of_thin_slices_all_must_say_so(self) -> None:
+        assert self.of(2.0, [0, 0.9, 0.7, 0]) == pytest.approx(0.7)
+
+    def test_of_many_thin_slices_one_may_have_missed_it(self) -> None:
+        assert self.of(1.0, [0, 0.9, 0, 0.8, 0.7, 0]) == pytest.approx(0.7)
+
+    def test_without_positions_a_box_speaks_for_itself(self) -> None:
+        tracks = followed([(header(n, geometry=PixelGeometry(100, 100)), [box(score=0.8)]) for n in range(5)])
+        assert [track.probability(self.CALIBRATION) for track in tracks] == pytest.approx([0.8] * 5)

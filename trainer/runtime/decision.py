@@ -195,6 +195,15 @@ def fuse(evidence: Evidence, calibration: Calibration, novelty: float = 0.0) -> 
     return probabilities
 
 
+def lesion_probability(score: float, calibration: Calibration) -> float:
+    """P(a box of this score marks a lesion): what the boxes alone say, fitted as for scans that are not familiar.
+
+    On Val the boxes that are drawn hit a lesion as often as it says (`python -m benchmarks.box_table`).
+    """
+    clipped = min(max(score, EVIDENCE_FLOOR), 1 - EVIDENCE_FLOOR)
+    return sigmoid(calibration.unfamiliar_box_weight * log_odds(clipped) + calibration.unfamiliar_bias)
+
+
 def decide(
     class_logits: FloatArray, detections: Detections, calibration: Calibration, novelty: float = 0.0
 ) -> SlicePrediction:

@@ -41,13 +41,15 @@ One object a line, in the order of the input (paths as given, folders sorted); l
 | `reason` | why it was rejected, else null |
 | `label` | the class of the largest probability, null only when rejected |
 | `probabilities` | by class, sum 1, null when rejected |
-| `boxes` | `label`, `score`, `xyxy` in pixels of the decoded image, `file`, `frame` (from 1), `corners_mm` |
+| `boxes` | `label`, `score`, `xyxy` in pixels of the decoded image, `file`, `frame` (from 1), `corners_mm`, `lesion` |
 | `priority` | `urgent`, `review` or `routine`, null when rejected |
 | `review_reasons` | why a person should look |
 | `model` | version of the model |
+| `lesions` | `number`, `label`, `probability`, `score` of its best box, `slices`, `diameter_mm`, `extent_mm` |
 
 `corners_mm` are the corners of the box in the patient (LPS; top left, top right, bottom left, bottom right), null where
-the file does not say where it lies. A file is left out when its series is not among those that are read
+the file does not say where it lies. Boxes on neighbouring slices are one lesion; `lesion` is its number, null for a box
+on a single thin slice. A file is left out when its series is not among those that are read
 (`TRIAGE_MAX_SERIES`; docs/dicom.md).
 
 Every input file is named in exactly one line. Names that the inbox ignores (`.*`, `*.part`, `*.tmp`, `*.filepart`,

@@ -5,11 +5,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from trainer.runtime.bundle import ModelBundle
+from trainer.runtime.decision import Calibration
 from trainer.runtime.records import CLASSES, TumorClass
+from worker.analysis import lesions_of
 from worker.domain import Analysis, Priority, ReviewReason, SliceFinding, StudyKind
 from worker.errors import Reason, RejectedError
 from worker.patient_coordinates import corners_mm
 from worker.predict.inputs import InputFile
+from worker.tracks import LesionTrack
 
 
 class FileStatus(StrEnum):
@@ -52,6 +56,7 @@ class BoxLine:
     """One lesion; `xyxy` in pixels of the decoded instance, which is in `file`, of its frame `frame` (from 1).
 
     `corners_mm` are its four corners in the patient (LPS; top left, top right, bottom left, bottom right), if known.
+    `lesion` is the number of the lesion of the study it shows, from 1; none of a box on a single thin slice.
     """
 
     label: TumorClass
@@ -60,6 +65,41 @@ class BoxLine:
     file: str
     frame: int
     corners_mm: tuple[tuple[float, float, float], ...] | None
+    lesion: int | None
+
+
+@dataclass(frozen=True)
+class LesionLine:
+    """One lesion of the study, followed through neighbouring slices.
+
+    Attributes:
+        probability: that it is one (`worker.tracks.LesionTrack.probability`).
+        score: of its most certain box.
+        slices: how many show it.
+        diameter_mm: longest side of any of its boxes; `None` without a pixel spacing.
+        extent_mm: across the slices; `None` where their positions are not known.
+    """
+
+    number: int
+    label: TumorClass
+    probability: float
+    score: float
+    slices: int
+    diameter_mm: float | None
+    extent_mm: float | None
+
+    @classmethod
+    def of(cls, number: int, track: LesionTrack, calibration: Calibration) -> "LesionLine":
+        """The line of a track."""
+        return cls(
+            number,
+            track.label,
+            track.probability(calibration),
+            track.best.box.score,
+            len({finding.header.slice_key for finding in track.findings}),
+            track.diameter_mm,
+            track.extent_mm,
+        )
 
 
 @dataclass(frozen=True)
@@ -72,6 +112,7 @@ class StudyLine:
         probabilities: by class, fused and calibrated, sum 1.
         boxes: in reading order of the slices, then by score.
         model: version.
+        lesions: that with the highest score first.
     """
 
     path: str
@@ -84,13 +125,20 @@ class StudyLine:
     priority: Priority | None
     review_reasons: tuple[ReviewReason, ...]
     model: str
+    lesions: tuple[LesionLine, ...]
 
 
 def answered(
-    files: Sequence[FileLine], analysis: Analysis, named: Sequence[tuple[SliceFinding, str]], model: str
+    files: Sequence[FileLine], analysis: Analysis, named: Sequence[tuple[SliceFinding, str]], bundle: ModelBundle
 ) -> StudyLine:
     """The line of a study that was read; `named` are its slices in reading order with their files' names."""
     is_picture = named[0][0].header.kind is StudyKind.IMAGE
+    tracks = lesions_of(analysis)
+    lesion_of = {
+        (finding.header.slice_key, finding.box): number
+        for number, track in enumerate(tracks, start=1)
+        for finding in track.findings
+    }
     return StudyLine(
         path=files[0].path if is_picture else common_folder([file.path for file in files]),
         files=tuple(files),
@@ -106,13 +154,15 @@ def answered(
                 name,
                 finding.header.frame,
                 corners_mm(finding.header.geometry, box.xyxy),
+                lesion_of.get((finding.header.slice_key, box)),
             )
             for finding, name in named
             for box in finding.prediction.boxes
         ),
+        lesions=tuple(LesionLine.of(number, track, bundle.calibration) for number, track in enumerate(tracks, start=1)),
         priority=analysis.priority,
         review_reasons=analysis.review_reasons,
-        model=model,
+        model=bundle.version,
     )
 
 
@@ -126,6 +176,7 @@ def refused(file: FileLine, model: str) -> StudyLine:
         label=None,
         probabilities=None,
         boxes=(),
+        lesions=(),
         priority=None,
         review_reasons=(),
         model=model,

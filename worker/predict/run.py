@@ -137,9 +137,8 @@ def _finished(readings: deque[_Reading], predictor: Predictor) -> Iterator[Study
 
 def _lines(reading: _Reading, predictor: Predictor) -> Iterator[StudyLine]:
     """One line for a study, one a file when none of its files could be read."""
-    model = predictor.bundle.version
     if not reading.predicted:
-        yield from (refused(file, model) for file in reading.files)
+        yield from (refused(file, predictor.bundle.version) for file in reading.files)
         return
     headers = _headers(reading)
     places = {id(header): place for place, header in enumerate(reading_order(headers))}
@@ -149,7 +148,7 @@ def _lines(reading: _Reading, predictor: Predictor) -> Iterator[StudyLine]:
         predictor.bundle.calibration,
         patient_id_conflict=reading.patient_ids_conflict,
     )
-    yield answered(reading.files, analysis, named, model)
+    yield answered(reading.files, analysis, named, predictor.bundle)
 
 
 def _headers(reading: _Reading) -> list[InstanceHeader]:
