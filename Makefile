@@ -64,7 +64,7 @@ train: $(VENV)/.installed-everything ## Train a model from DATA=dataset (more op
 	$(BIN)/python -m trainer.fit --data "$(DATA)" $(ARGS)
 
 test: check ## Install everything, check, run all tests (some of them: ARGS="tests/worker -k inbox")
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile $(ARGS)
 
 # RUNS=5 goes through all scenarios five times.
 chaos: $(VENV)/.installed-everything ## Do all the damage of tests/chaos, and write docs/reliability.md's table anew

@@ -34,7 +34,7 @@ from trainer.readings import answers, read_samples
 from trainer.runtime import torch_engine
 from trainer.runtime.bundle import ModelBundle, ModelFolderError, read_manifest
 from trainer.runtime.engine import EngineError
-from trainer.runtime.openvino_import import import_openvino
+from trainer.runtime.openvino_import import openvino_core
 from trainer.runtime.predictor import BATCH_SIZE, EngineName, Predictor, load_predictor
 from trainer.runtime.records import GreyImage
 from trainer.terminal import result_console
@@ -199,7 +199,7 @@ def novelty_difference(ours: Answers, reference: Answers) -> float:
 
 def processor() -> str:
     """The machine's, as OpenVINO names it, with the number types it computes in."""
-    core = import_openvino().Core()
+    core = openvino_core()
     types = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     name = core.get_property("CPU", "FULL_DEVICE_NAME").strip()
     return f"{name} ({', '.join(sorted(set(types) & {'BF16', 'FP16', 'FP32', 'INT8'}))})"

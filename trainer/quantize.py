@@ -19,7 +19,7 @@ from trainer.grey import read_grey
 from trainer.labels import DatasetError, Sample
 from trainer.runtime import bundle
 from trainer.runtime.engine import EngineError
-from trainer.runtime.openvino_import import import_nncf, import_openvino
+from trainer.runtime.openvino_import import import_nncf, import_openvino, openvino_core
 from trainer.runtime.preprocess import letterbox, to_batch
 from trainer.runtime.records import CLASSES, FloatArray
 
@@ -66,7 +66,7 @@ def quantize_graph(graph: Path, inputs: Sequence[FloatArray]) -> Any:
         raise EngineError(f"{error.name} is not installed: run `make install-train`.") from error
     _log_as_we_do()
     try:
-        model = import_openvino().Core().read_model(graph)
+        model = openvino_core().read_model(graph)
     except RuntimeError as error:
         raise EngineError(f"OpenVINO cannot read {graph}: {error}") from error
     # NNCF draws its bars on standard output, which belongs to the result

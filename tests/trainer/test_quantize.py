@@ -24,7 +24,7 @@ from trainer.runtime.bundle import (
     ModelFolderError,
     file_sha256,
 )
-from trainer.runtime.openvino_import import import_openvino
+from trainer.runtime.openvino_import import import_openvino, openvino_core
 from trainer.runtime.predictor import EngineName, load_predictor
 from trainer.runtime.records import CLASSES, FloatArray, GreyImage
 
@@ -85,7 +85,7 @@ class TestSamples:
 
 class TestGraph:
     def test_all_convolutions_are_int8_but_the_first_ones(self, model_folder: Path) -> None:
-        graph = import_openvino().Core().read_model(model_folder / "openvino/model-int8.xml")
+        graph = openvino_core().read_model(model_folder / "openvino/model-int8.xml")
         convolutions = [node for node in graph.get_ops() if node.get_type_name() == "Convolution"]
         in_float = {node.get_friendly_name() for node in convolutions if stored_type(node.input(1)) != "i8"}
         assert {name.split("/")[0] for name in in_float} == {

@@ -13,7 +13,7 @@ import numpy as np
 
 from trainer.runtime.bundle import GRAPH, ModelBundle
 from trainer.runtime.engine import EngineError
-from trainer.runtime.openvino_import import import_openvino
+from trainer.runtime.openvino_import import openvino_core
 from trainer.runtime.records import FloatArray, NetworkOutput
 
 
@@ -56,7 +56,7 @@ def compile_graph(graph: Path, threads: int, cache: Path | None) -> Any:
     """
     if not is_available():
         raise EngineError("OpenVINO is not installed: run `make install`.")
-    core = import_openvino().Core()
+    core = openvino_core()
     # f32: CPUs with AMX would otherwise compute in bf16, and the same scan get another probability there.
     # It leaves alone what a graph holds in int8.
     options: dict[str, object] = {

@@ -8,6 +8,7 @@ hidden from them. Linting forbids importing either anywhere else.
 
 import importlib
 import sys
+from functools import cache
 from typing import Any
 
 SENDER = "openvino_telemetry"
@@ -25,6 +26,20 @@ def import_openvino() -> Any:
         ModuleNotFoundError: it is not installed.
     """
     return _import("openvino")
+
+
+@cache
+def openvino_core() -> Any:
+    """The process's one `openvino.Core`, for its whole life.
+
+    On CPUs with AMX each core gives its thread a stack for signal handlers, and takes it away when it ends. Of two
+    that overlap, the one that ends last gives back the stack of the other, which is gone: the next signal ends the
+    process (`SigAltStackSetup` in OpenVINO's src/plugins/intel_cpu/src/plugin.cpp, 2026.4).
+
+    Raises:
+        ModuleNotFoundError: OpenVINO is not installed.
+    """
+    return import_openvino().Core()
 
 
 def import_nncf() -> Any:

@@ -42,3 +42,32 @@ def test_nothing_is_sent_or_left_behind_even_where_someone_agreed(tmp_path: Path
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert list(tmp_path.rglob("intel/*")) == ([given] if consent else [])
+
+
+ENGINES_WHOSE_LIVES_OVERLAP = """
+import gc, signal, sys
+from pathlib import Path
+import numpy as np
+from trainer.runtime.bundle import ModelBundle
+from trainer.runtime.openvino_engine import load_engine
+bundle = ModelBundle.load(Path(sys.argv[1]))
+first, second = load_engine(bundle), load_engine(bundle)
+second.run(np.zeros((1, 1, bundle.input_size, bundle.input_size), np.float32))
+del first
+gc.collect()
+del second
+gc.collect()
+signal.signal(signal.SIGUSR1, lambda *_: print("rung"))
+signal.raise_signal(signal.SIGUSR1)
+"""
+
+
+def test_signals_are_heard_after_engines_whose_lives_overlapped(model_folder: Path) -> None:
+    """On a CPU with AMX the process would end here; on others the test shows nothing."""
+    ended = subprocess.run(
+        [sys.executable, "-X", "faulthandler", "-c", ENGINES_WHOSE_LIVES_OVERLAP, str(model_folder)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (ended.returncode, ended.stdout) == (0, "rung\n"), ended.stderr
