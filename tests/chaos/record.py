@@ -1,6 +1,7 @@
 """What the scenarios measured: a line a run, and the table that docs/reliability.md shows."""
 
 import csv
+import fcntl
 import os
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
@@ -39,9 +40,10 @@ def record(run: Run) -> None:
     if RECORD not in os.environ:
         return
     path = Path(os.environ[RECORD])
-    is_new = not path.exists()
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a", newline="") as table:
+        fcntl.flock(table, fcntl.LOCK_EX)  # pytest may run several scenarios at a time
+        is_new = table.seek(0, os.SEEK_END) == 0
         writer = csv.DictWriter(table, [column.name for column in fields(Run)], lineterminator="\n")
         if is_new:
             writer.writeheader()

@@ -27,6 +27,14 @@ def scaled_out(tmp_path: Path) -> Iterator[Deployment]:
         deployment.close()
 
 
+@pytest.fixture(params=["embedded", pytest.param("scaled_out", marks=pytest.mark.long)])
+def deployment(request: pytest.FixtureRequest) -> Deployment:
+    """Both, one after the other; the gate takes the embedded one."""
+    found = request.getfixturevalue(request.param)
+    assert isinstance(found, Deployment)
+    return found
+
+
 @pytest.fixture(scope="session")
 def samples() -> Path:
     """The sample scans that come with the project."""

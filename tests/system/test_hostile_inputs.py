@@ -145,27 +145,27 @@ def high_water_kb(processes: Iterable[int]) -> int:
 
 
 @pytest.mark.timeout(400)
-def test_hostile_inputs(embedded: Deployment, hostile: Path) -> None:
-    embedded.environment |= {"TRIAGE_ENGINE": "openvino-int8", "TRIAGE_CLAIM_SIZE": "8"}
-    settings = embedded.settings
+def test_hostile_inputs(deployment: Deployment, hostile: Path) -> None:
+    deployment.environment |= {"TRIAGE_ENGINE": "openvino-int8", "TRIAGE_CLAIM_SIZE": "8"}
+    settings = deployment.settings
     expected, files = expectations(hostile), sum(1 for _ in list_inbox(hostile))
-    worker = embedded.start()
+    worker = deployment.start()
     started, memory_kb = datetime.now().astimezone(), 0
 
     def is_done() -> bool:
         nonlocal memory_kb
         memory_kb = max(memory_kb, high_water_kb(worker.children))
-        return embedded.is_done(files + GOOD)
+        return deployment.is_done(files + GOOD)
 
     for number in range(GOOD // 2):
-        embedded.drop(f"good {number:02}.png", png(number))
+        deployment.drop(f"good {number:02}.png", png(number))
     hostile.rename(settings.inbox / "hostile")
     for number in range(GOOD // 2, GOOD):
-        embedded.drop(f"good {number:02}.png", png(number))
-    wait_until(is_done, DONE_SECONDS, "all done", lambda: f"{embedded.counts()}\n{embedded.logs()}")
+        deployment.drop(f"good {number:02}.png", png(number))
+    wait_until(is_done, DONE_SECONDS, "all done", lambda: f"{deployment.counts()}\n{deployment.logs()}")
     seconds = (datetime.now().astimezone() - started).total_seconds()
 
-    found = outcomes(embedded, "hostile/")
+    found = outcomes(deployment, "hostile/")
     became = {name: found.get(name, IGNORED) for name in expected}
     assert {
         name: f"{became[name]}, expected {outcome}"
@@ -173,19 +173,19 @@ def test_hostile_inputs(embedded: Deployment, hostile: Path) -> None:
         if became[name] not in DEVIATIONS.get(name, AGREE[outcome])
     } == {}
     assert not found.keys() - expected.keys() - {member for member in found if ".zip/" in member}
-    assert Counter(outcomes(embedded, "good ").values()) == {REPORTED: GOOD}
+    assert Counter(outcomes(deployment, "good ").values()) == {REPORTED: GOOD}
     figures = Figures(
         inputs=len(expected),
         deviations=len(DEVIATIONS.keys() & expected.keys()),
         outcomes=dict(sorted(Counter(became.values()).items())),
         good=GOOD,
-        processes_lost=embedded.logs().count("exited with"),
-        longest_block_seconds=longest_block(embedded),
-        slowest_good_seconds=slowest(embedded, "good "),
+        processes_lost=deployment.logs().count("exited with"),
+        longest_block_seconds=longest_block(deployment),
+        slowest_good_seconds=slowest(deployment, "good "),
         most_memory_mib=memory_kb // 1024,
         seconds=seconds,
     )
-    assert figures.processes_lost == 0, embedded.logs()
+    assert figures.processes_lost == 0, deployment.logs()
     assert figures.longest_block_seconds < MOST_BLOCKED_SECONDS
     assert memory_kb < settings.max_memory_per_child_kb + MEMORY_MARGIN_KB
     assert verify(settings, sums=True).findings == ()

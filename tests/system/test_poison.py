@@ -1,7 +1,6 @@
 """One file that crashes, starves or holds up whoever reads it, amid 63 good ones of the same claim: it costs itself."""
 
 from collections import Counter
-from pathlib import Path
 
 import pytest
 
@@ -19,8 +18,8 @@ DEADLY = frozenset({Poison.CRASH, Poison.LOOP_IN_C})
 
 
 @pytest.fixture
-def poisoned(tmp_path: Path) -> Deployment:
-    settings = {
+def poisoned(deployment: Deployment) -> Deployment:
+    deployment.environment |= {
         "TRIAGE_ENGINE": "openvino-int8",
         "TRIAGE_CLAIM_SIZE": str(CLAIM),
         "TRIAGE_MAX_ATTEMPTS": str(ATTEMPTS),
@@ -28,7 +27,7 @@ def poisoned(tmp_path: Path) -> Deployment:
         "TRIAGE_MAX_FILE_MEMORY_KB": "300000",
         "TRIAGE_LEASE_SECONDS": "2",
     }
-    return Deployment(tmp_path / "home", settings)
+    return deployment
 
 
 @pytest.mark.parametrize(
@@ -42,25 +41,22 @@ def test_poison_costs_itself_alone(poisoned: Deployment, poisons: tuple[Poison, 
     half = len(good) // 2
     for name, content in [*list(good.items())[:half], *bad.items(), *list(good.items())[half:]]:
         poisoned.drop(name, content)
-    try:
-        worker = poisoned.start(application="tests.system.poisoned")
-        poisoned.wait_until_done(CLAIM)
-        assert len(poisoned.reports()) == len(good)
-        with poisoned.sessions.begin() as session:
-            rows = {row.original_name: row for row in session.query(ScanFile)}
-            events = Counter(session.query(Event.kind, Event.file_id).all())
-        assert {name for name, row in rows.items() if row.state == FileState.READ} == good.keys()
-        for name, content in bad.items():
-            row = rows[name]
-            assert (row.state, row.reason) == (FileState.REJECTED, Reason.TIMEOUT)
-            assert f"{ATTEMPTS} attempts" in (row.message or "")
-            assert events["given_up", row.id] == 1
-            kept = [path.read_bytes() for path in (poisoned.settings.outbox / "rejected").rglob("*.png")]
-            assert content in kept
-        assert sum(count for (kind, _), count in events.items() if kind == "given_up") == len(bad)
-        died = poisoned.logs().count("exited with")
-        assert died == ATTEMPTS * len(DEADLY.intersection(poisons)), poisoned.logs()
-        assert verify(poisoned.settings).findings == ()
-        assert worker.stop() == 0
-    finally:
-        poisoned.close()
+    worker = poisoned.start(application="tests.system.poisoned")
+    poisoned.wait_until_done(CLAIM)
+    assert len(poisoned.reports()) == len(good)
+    with poisoned.sessions.begin() as session:
+        rows = {row.original_name: row for row in session.query(ScanFile)}
+        events = Counter(session.query(Event.kind, Event.file_id).all())
+    assert {name for name, row in rows.items() if row.state == FileState.READ} == good.keys()
+    for name, content in bad.items():
+        row = rows[name]
+        assert (row.state, row.reason) == (FileState.REJECTED, Reason.TIMEOUT)
+        assert f"{ATTEMPTS} attempts" in (row.message or "")
+        assert events["given_up", row.id] == 1
+        kept = [path.read_bytes() for path in (poisoned.settings.outbox / "rejected").rglob("*.png")]
+        assert content in kept
+    assert sum(count for (kind, _), count in events.items() if kind == "given_up") == len(bad)
+    died = poisoned.logs().count("exited with")
+    assert died == ATTEMPTS * len(DEADLY.intersection(poisons)), poisoned.logs()
+    assert verify(poisoned.settings).findings == ()
+    assert worker.stop() == 0
