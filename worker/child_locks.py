@@ -5,7 +5,8 @@ waits. That lock is a semaphore, which nobody gives back when its holder is kill
 children, and those that replace them, would wait for ever. The kernel releases a file lock with the process.
 
 A child that is killed after it took a job from that pipe, and before it said so, takes it along: to billiard the job
-waits for ever. Celery fetches only as many messages as there are children, so each such loss would stop one of them.
+waits for ever. Celery fetches only as many messages as there are children, so each such loss would stop one of them. So
+would a job whose child said so, and was killed and replaced before anybody heard it.
 """
 
 import fcntl
@@ -17,6 +18,8 @@ from typing import Any
 
 from billiard.pool import Pool
 from celery.concurrency.prefork import TaskPool
+
+from worker.child_pipes import packet_pipe
 
 ANSWER_SECONDS = 5.0
 
@@ -60,6 +63,7 @@ class LastingPool(Pool):  # type: ignore[misc]  # billiard is untyped
     def _join_exited_workers(self, *, shutdown: bool = False) -> Any:
         exited = super()._join_exited_workers(shutdown)
         self._give_up_what_a_child_took_along()
+        self._notice_who_is_gone()
         return exited
 
     def _give_up_what_a_child_took_along(self) -> None:
@@ -74,10 +78,27 @@ class LastingPool(Pool):  # type: ignore[misc]  # billiard is untyped
                 job._ack(None, now, None, None)  # noqa: SLF001  so that Celery lets go of the message
                 self.mark_as_worker_lost(job, None)
 
+    def _notice_who_is_gone(self) -> None:
+        """Billiard looks for the jobs of a child only once, when it finds it dead; its last words may come later."""
+        children = {child.pid for child in self._pool}
+        for job in list(self._cache.values()):
+            gone = [child for child in job.worker_pids() if child not in children]
+            if gone and not job.ready():
+                self.on_job_process_lost(job, gone[0], None)
+
+    def on_job_process_lost(self, job: Any, pid: int, exitcode: int | None) -> None:
+        """Billiard would wait for its last words anew whenever another child dies."""
+        if job._worker_lost is None:  # noqa: SLF001
+            super().on_job_process_lost(job, pid, exitcode)
+
     def _setup_queues(self) -> None:
         super()._setup_queues()
-        for pipe in (self._inqueue, self._outqueue):
-            pipe._rlock, pipe._wlock = ProcessLock(), ProcessLock()  # noqa: SLF001  billiard has no other way
+        for pipe in (self._inqueue, self._outqueue):  # billiard has no other way
+            pipe._reader.close()  # noqa: SLF001
+            pipe._writer.close()  # noqa: SLF001
+            pipe._reader, pipe._writer = packet_pipe()  # noqa: SLF001
+            pipe._rlock, pipe._wlock = ProcessLock(), ProcessLock()  # noqa: SLF001
+        self._quick_put, self._quick_get = self._inqueue._writer.send, self._outqueue._reader.recv  # noqa: SLF001
 
 
 class LastingTaskPool(TaskPool):  # type: ignore[misc]  # celery is untyped

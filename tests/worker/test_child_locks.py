@@ -2,8 +2,10 @@
 
 import os
 import signal
+import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from billiard.einfo import ExceptionWithTraceback
@@ -11,6 +13,7 @@ from billiard.einfo import ExceptionWithTraceback
 from worker import child_locks
 from worker.app import build_app
 from worker.child_locks import LastingPool, ProcessLock
+from worker.child_pipes import packet_pipe
 from worker.settings import Settings
 
 
@@ -22,6 +25,13 @@ def forked(work: Callable[[], object]) -> int:
         signal.pause()
         os._exit(0)
     return child
+
+
+def freeze(child: int) -> None:
+    """Stop a process, and wait until it stands still: until then it may still take a message."""
+    os.kill(child, signal.SIGSTOP)
+    while Path(f"/proc/{child}/stat").read_text().rpartition(")")[2].split()[0] != "T":
+        time.sleep(0.01)
 
 
 def end(child: int) -> None:
@@ -65,7 +75,7 @@ def test_only_the_embedded_broker_needs_that_pool(settings: Settings) -> None:
 
 
 def test_all_four_locks_of_the_pool_are_such_locks() -> None:
-    pool = LastingPool(processes=1, threads=False)
+    pool = LastingPool(processes=1)
     try:
         pipes = (pool._inqueue, pool._outqueue)
         assert all(isinstance(lock, ProcessLock) for pipe in pipes for lock in (pipe._rlock, pipe._wlock))
@@ -78,7 +88,7 @@ def test_a_job_that_a_killed_child_took_along_is_given_up(monkeypatch: pytest.Mo
     pool = LastingPool(processes=1)
     try:
         (child,) = pool._pool
-        os.kill(child.pid, signal.SIGSTOP)
+        freeze(child.pid)
         accepted: list[int | None] = []
         job = pool.apply_async(os.getpid, accept_callback=lambda pid, _time: accepted.append(pid))
         time.sleep(2)
@@ -89,5 +99,48 @@ def test_a_job_that_a_killed_child_took_along_is_given_up(monkeypatch: pytest.Mo
             job.get(timeout=20)
         assert accepted == [None]
         assert pool.apply_async(os.getpid).get(timeout=20) != child.pid
+    finally:
+        pool.terminate()
+
+
+def test_a_job_whose_child_was_gone_before_it_was_heard_is_given_up() -> None:
+    pool = LastingPool(processes=1, lost_worker_timeout=0.5)
+    try:
+        (child,) = pool._pool
+        freeze(child.pid)
+        job = pool.apply_async(os.getpid)
+        pool._inqueue._reader.recv()
+        os.kill(child.pid, signal.SIGKILL)
+        child.join()
+        assert pool.apply_async(os.getpid).get(timeout=20) != child.pid
+        job._ack(None, time.monotonic(), child.pid, None)  # what it said, heard after it was replaced
+        with pytest.raises(ExceptionWithTraceback, match="WorkerLostError"):
+            job.get(timeout=20)
+    finally:
+        pool.terminate()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="there are no such packets elsewhere")
+def test_a_child_that_is_killed_in_the_middle_of_a_message_spoils_no_other() -> None:
+    reader, writer = packet_pipe()
+    for message in ("the first", "the second"):
+        writer.send(message)
+    forked_reader = forked(lambda: os.read(reader.fileno(), 4))  # as a stream it would be read: its length first
+    while reader.poll() and reader.recv() != "the second":
+        time.sleep(0.01)
+    end(forked_reader)
+    writer.send("the third")
+    assert reader.recv() == "the third"
+    writer.close()
+    with pytest.raises(EOFError):
+        reader.recv()
+
+
+def test_an_answer_that_is_too_long_fails_and_the_next_one_does_not() -> None:
+    pool = LastingPool(processes=1)
+    try:
+        with pytest.raises(ExceptionWithTraceback):
+            pool.apply_async(bytes, (2**22,)).get(timeout=20)
+        assert pool.apply_async(bytes, (2**16,)).get(timeout=20) == bytes(2**16)
     finally:
         pool.terminate()
