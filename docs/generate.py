@@ -33,7 +33,7 @@ from trainer.figure_table import (
 from trainer.intervals import Estimate
 from trainer.metrics import Metrics
 from trainer.run_record import Ending, RunRecord
-from trainer.runtime.bundle import Protocol, read_manifest
+from trainer.runtime.bundle import WEIGHTS, Manifest, Protocol, read_manifest
 from worker.cli.reference import command_page, settings_page
 from worker.settings import Settings
 
@@ -189,7 +189,7 @@ def protocols_table(model: Path, seed_run: SeedRun, published_run: Path, found: 
         [
             "epochs",
             f"{seed_run.epochs}",
-            f"{recipe['epochs']}",
+            f"{recipe['epochs']}{_going_on_from(model, manifest, published_run)}",
             f"{manifest.recipe['epochs']}",
             f"{protocol['epochs']}",
         ],
@@ -202,6 +202,13 @@ def protocols_table(model: Path, seed_run: SeedRun, published_run: Path, found: 
         ["with 95 % interval", "published split, leaky", "the same split", "leak-free", "grouped cross-validation"],
         rows,
     )
+
+
+def _going_on_from(model: Path, manifest: Manifest, run: Path) -> str:
+    """Where a run began with the weights of the model, that it did."""
+    record = RunRecord.read(run)
+    goes_on = record is not None and record.start_weights.sha256 == manifest.files[WEIGHTS]
+    return f" more, from `{model.name}`" if goes_on else ""
 
 
 def with_block(page: str, name: str, content: Callable[[], str]) -> str:

@@ -42,8 +42,8 @@ def test_the_slices_of_a_large_study_are_read_as_one(tmp_path: Path, monkeypatch
 def test_the_peak_of_memory_begins_anew() -> None:
     large_study.forget_peak()
     before = large_study.peak_mib()
-    assert np.ones(50 * 2**17).sum() > 0
+    assert np.ones(200 * 2**17).sum() > 0  # 200 MiB: what other threads give back meanwhile is less
     after = large_study.peak_mib()
-    assert after > before + 40
+    assert after > before + 100
     large_study.forget_peak()
-    assert large_study.peak_mib() < after - 40
+    assert large_study.peak_mib() < after - 100

@@ -27,7 +27,7 @@ from trainer.run_record import (
     RunRecordError,
     StartWeights,
 )
-from trainer.runtime.bundle import HELD_OUT_FILES, RUN, TRAINING_FILES, file_sha256
+from trainer.runtime.bundle import HELD_OUT_FILES, MANIFEST, RUN, TRAINING_FILES, file_sha256
 
 logger = logging.getLogger(__name__)
 
@@ -77,7 +77,7 @@ def start_weights(weights: Path | None, scratch: bool) -> StartWeights:
         return StartWeights(SCRATCH)
     if weights is None:
         return StartWeights(TORCHVISION)
-    of_a_run = (weights.parent / RECIPE).is_file()
+    of_a_run = any((weights.parent / name).is_file() for name in (RECIPE, MANIFEST))
     return StartWeights("/".join(weights.parts[-2:]) if of_a_run else weights.name, file_sha256(weights))
 
 

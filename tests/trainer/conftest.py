@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -60,8 +61,8 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="session", autouse=True)
-def small_network() -> Iterator[None]:
+@contextmanager
+def narrow_network() -> Iterator[None]:
     """ResNet with one narrow block a stage instead of ResNet-50: the same names and widths outside, a tenth inside."""
 
     def narrow(weights: None) -> ResNet:  # noqa: ARG001 - as torchvision calls it
@@ -72,7 +73,14 @@ def small_network() -> Iterator[None]:
         yield
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="module", autouse=True)
+def small_network() -> Iterator[None]:
+    """For the tests of this folder alone: others of this process want the real one."""
+    with narrow_network():
+        yield
+
+
+@pytest.fixture(scope="module", autouse=True)
 def one_thread() -> Iterator[None]:
     """Nets this small gain nothing from threads, and on busy cores the threads wait for each other."""
     before = torch.get_num_threads()
@@ -90,17 +98,17 @@ def seeded() -> None:
 def run_folder(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What `trainer.fit` leaves behind after two epochs on the small data set."""
     folder = tmp_path_factory.mktemp("runs") / "tiny"
-    trained = fit.main(
-        ["--data", str(data), "--scratch", "--size", "64", "--epochs", "2", "--batch-size", "8", "--run", str(folder)]
-    )
-    assert trained == 0
+    options = ["--scratch", "--size", "64", "--epochs", "2", "--batch-size", "8"]
+    with narrow_network():
+        assert fit.main(["--data", str(data), *options, "--run", str(folder)]) == 0
     return folder
 
 
 @pytest.fixture(scope="session")
 def model_folder(data: Path, run_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """That run, exported."""
-    return export.export(run_folder, data, tmp_path_factory.mktemp("models") / "tiny-1")
+    with narrow_network():
+        return export.export(run_folder, data, tmp_path_factory.mktemp("models") / "tiny-1")
 
 
 @pytest.fixture
