@@ -156,9 +156,12 @@ def drop_empty_claim(claimed: Path, claim_id: str) -> bool:
 
 def remove_empty_folders(inbox: Path, now: float) -> None:
     """Clear away folders whose files have all been taken, a while after the last of them; `now` in epoch seconds."""
-    for folder, _, _ in os.walk(inbox, topdown=False):
-        path = Path(folder)
-        if path in (inbox, inbox / URGENT_FOLDER) or is_ignored(path.relative_to(inbox)):
+    folders = []
+    for folder, subfolders, _ in os.walk(inbox):
+        subfolders[:] = [name for name in subfolders if not is_ignored(Path(name))]
+        folders.append(Path(folder))
+    for path in reversed(folders):
+        if path in (inbox, inbox / URGENT_FOLDER):
             continue
         try:
             if now - path.stat().st_mtime > EMPTY_FOLDER_SECONDS:
