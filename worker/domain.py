@@ -148,6 +148,11 @@ class InstanceHeader:
         """What tells this slice from every other."""
         return self.sha256, self.frame
 
+    @property
+    def series_name(self) -> str:
+        """For people: the series' description, or its number."""
+        return self.series_description or f"Series {self.series_number or ''}".strip()
+
 
 @dataclass(frozen=True)
 class ReadInstance:

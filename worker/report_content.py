@@ -205,11 +205,14 @@ def _irregularities(volume: Volume) -> str | None:
 
 def _notes(study: Study, choices: Sequence[Choice]) -> tuple[str, ...]:
     notes = []
-    missing = missing_instance_numbers(all_headers(choices))
-    if missing:
-        listed = ", ".join(str(number) for number in missing[:10]) + (" …" if len(missing) > 10 else "")
-        notes.append(f"Incomplete: instance numbers {listed} are not among the images that could be read.")
-    elif study.incomplete:
+    headers = all_headers(choices)
+    names = {header.series_uid: header.series_name for header in headers}
+    missing = missing_instance_numbers(headers)
+    for series_uid, numbers in missing.items():
+        listed = ", ".join(str(number) for number in numbers[:10]) + (" …" if len(numbers) > 10 else "")
+        of = f"{names[series_uid]}: instance numbers {listed}"
+        notes.append(f"Incomplete: {of} are not among the images that could be read.")
+    if study.incomplete and not missing:
         notes.append("Incomplete: the study was still arriving when it had to be read.")
     notes += sorted({instance.warning for instance in study.instances if instance.warning})
     return tuple(notes)

@@ -43,12 +43,12 @@ def patient_ids_conflict(headers: Iterable[InstanceHeader]) -> bool:
     return len({header.patient.patient_id for header in headers if header.patient.patient_id is not None}) > 1
 
 
-def missing_instance_numbers(headers: Sequence[InstanceHeader]) -> tuple[int, ...]:
-    """InstanceNumbers absent between the first and the last of any series, series by series and ascending.
+def missing_instance_numbers(headers: Sequence[InstanceHeader]) -> dict[str, tuple[int, ...]]:
+    """InstanceNumbers absent between the first and the last of each series, ascending, by SeriesInstanceUID.
 
-    Empty when none can be told.
+    Series of which none can be told to be missing are left out.
     """
-    missing: list[int] = []
+    missing: dict[str, tuple[int, ...]] = {}
     for series_uid in dict.fromkeys(header.series_uid for header in headers):
         numbers = {
             header.instance_number
@@ -56,5 +56,5 @@ def missing_instance_numbers(headers: Sequence[InstanceHeader]) -> tuple[int, ..
             if header.series_uid == series_uid and header.instance_number is not None
         }
         if numbers and max(numbers) - min(numbers) < 10 * len(numbers):
-            missing += sorted(set(range(min(numbers), max(numbers))) - numbers)
-    return tuple(missing)
+            missing[series_uid] = tuple(sorted(set(range(min(numbers), max(numbers))) - numbers))
+    return {series_uid: absent for series_uid, absent in missing.items() if absent}

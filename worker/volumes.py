@@ -68,8 +68,7 @@ class Volume:
     @property
     def name(self) -> str:
         """The series' description, or its number, and the part."""
-        first = self.headers[0]
-        series = first.series_description or f"Series {first.series_number or ''}".strip()
+        series = self.headers[0].series_name
         return f"{series}, {self.part}" if self.part else series
 
     @property

@@ -236,7 +236,7 @@ class TestNotes:
         study.receive(header(1), header(14))
         study.analyse([(HEALTHY, ())] * 2)
         assert study.content().notes == (
-            "Incomplete: instance numbers 2, 3, 4, 5, 6, 7, 8, 9, 10, 11 … "  # noqa: ISC004  one sentence
+            "Incomplete: T1 axial: instance numbers 2, 3, 4, 5, 6, 7, 8, 9, 10, 11 … "  # noqa: ISC004  one sentence
             "are not among the images that could be read.",
         )
 

@@ -54,15 +54,16 @@ class TestMissing:
         return [header(n, instance_number=number, series_uid=series_uid) for n, number in enumerate(numbers)]
 
     def test_gaps_between_first_and_last(self) -> None:
-        assert missing_instance_numbers(self.numbered(3, 7, 4)) == (5, 6)
+        assert missing_instance_numbers(self.numbered(3, 7, 4)) == {"1.9": (5, 6)}
 
     @pytest.mark.parametrize("numbers", [(), (None, None), (5,), (4, 2, 3), (1, 1, 2)])
     def test_none(self, numbers: tuple[int | None, ...]) -> None:
-        assert missing_instance_numbers(self.numbered(*numbers)) == ()
+        assert missing_instance_numbers(self.numbered(*numbers)) == {}
 
     def test_each_series_on_its_own(self) -> None:
-        headers = self.numbered(1, 3, series_uid="1.1") + self.numbered(100, 101, series_uid="1.2")
-        assert missing_instance_numbers(headers) == (2,)
+        first, second = self.numbered(1, 3, series_uid="1.1"), self.numbered(100, 101, series_uid="1.2")
+        third = self.numbered(5, 8, series_uid="1.3")
+        assert missing_instance_numbers([*first, *second, *third]) == {"1.1": (2,), "1.3": (6, 7)}
 
     def test_numbers_that_are_no_count_prove_nothing(self) -> None:
-        assert missing_instance_numbers(self.numbered(1, 2_000_000_000)) == ()
+        assert missing_instance_numbers(self.numbered(1, 2_000_000_000)) == {}
