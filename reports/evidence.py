@@ -42,7 +42,7 @@ _COLUMNS: Final = (
     _FindingColumn(
         Column("Probability", 1.2), lambda row: None if row.probability is None else percent(row.probability)
     ),
-    _FindingColumn(Column("Best box", 1.0), lambda row: percent(row.score)),
+    _FindingColumn(Column("Box score", 1.0), lambda row: percent(row.score)),
     _FindingColumn(Column("Where", 3.3), lambda row: row.location),
     _FindingColumn(Column("Box, px", 1.1), lambda row: f"{row.size_px[0]:.0f} × {row.size_px[1]:.0f}"),
     _FindingColumn(Column("Diameter", 1.3), lambda row: _millimetres(row.diameter_mm), "spacing unknown"),
