@@ -73,7 +73,10 @@ def rows_of(boxes: Iterable[DrawnBox]) -> list[Row]:
     """The table: a row for each range of scores that any box lies in, and the last one for all."""
     boxes = list(boxes)
     ranges = [*pairwise(EDGES), (EDGES[0], EDGES[-1])]
-    within = [(least, most, [box for box in boxes if least <= box.score < most]) for least, most in ranges]
+    within = [
+        (least, most, [box for box in boxes if least <= box.score < most or box.score == most == 1])
+        for least, most in ranges
+    ]
     return [
         Row(
             least,

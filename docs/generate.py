@@ -170,6 +170,7 @@ def protocols_table(model: Path, seed_run: SeedRun, published_run: Path, found: 
     metrics, manifest, protocol = Metrics.read(model), read_manifest(model), found.protocol
     unseen, pooled = metrics.leak_free, found.all_folds
     leaky, recipe = Metrics.read(published_run).val, json.loads((published_run / "recipe.json").read_text())
+    goes_on = _goes_on_from(manifest, published_run)
     part = "all of Val" if metrics.protocol is Protocol.LEAK_FREE else UNSEEN
 
     def row(each: Row, published: str = "–") -> list[str]:
@@ -181,7 +182,7 @@ def protocols_table(model: Path, seed_run: SeedRun, published_run: Path, found: 
         [
             "network",
             "`--recipe seed`, the classifier alone",
-            f"`--recipe {recipe['name']}`",
+            f"`{model.name}`, trained further" if goes_on else f"`--recipe {recipe['name']}`",
             f"`{model.name}`",
             f"`--recipe {protocol['recipe']}`",
         ],
@@ -189,7 +190,7 @@ def protocols_table(model: Path, seed_run: SeedRun, published_run: Path, found: 
         [
             "epochs",
             f"{seed_run.epochs}",
-            f"{recipe['epochs']}{_going_on_from(model, manifest, published_run)}",
+            f"{recipe['epochs']}{' more' if goes_on else ''}",
             f"{manifest.recipe['epochs']}",
             f"{protocol['epochs']}",
         ],
@@ -204,11 +205,10 @@ def protocols_table(model: Path, seed_run: SeedRun, published_run: Path, found: 
     )
 
 
-def _going_on_from(model: Path, manifest: Manifest, run: Path) -> str:
-    """Where a run began with the weights of the model, that it did."""
+def _goes_on_from(manifest: Manifest, run: Path) -> bool:
+    """Whether a run began with the weights of the model."""
     record = RunRecord.read(run)
-    goes_on = record is not None and record.start_weights.sha256 == manifest.files[WEIGHTS]
-    return f" more, from `{model.name}`" if goes_on else ""
+    return record is not None and record.start_weights.sha256 == manifest.files[WEIGHTS]
 
 
 def with_block(page: str, name: str, content: Callable[[], str]) -> str:

@@ -85,7 +85,7 @@ class FindingRow:
         size_px: (width, height) of that box, pixels of the instance.
         diameter_mm: longest side of any of its boxes; `None` without a pixel spacing.
         extent_mm: across the slices; `None` where their positions are not known.
-        probability: that it is a lesion; `None` where the model that read the study is no longer there.
+        probability: that it is a lesion, of whatever class; `None` where the model cannot tell.
     """
 
     number: int

@@ -39,9 +39,7 @@ def _millimetres(size: float | None) -> str | None:
 _COLUMNS: Final = (
     _FindingColumn(Column("No.", 0.5), lambda row: str(row.number)),
     _FindingColumn(Column("Class", 1.4), lambda row: row.label),
-    _FindingColumn(
-        Column("Probability", 1.2), lambda row: None if row.probability is None else percent(row.probability)
-    ),
+    _FindingColumn(Column("P(lesion)", 1.0), lambda row: None if row.probability is None else percent(row.probability)),
     _FindingColumn(Column("Box score", 1.0), lambda row: percent(row.score)),
     _FindingColumn(Column("Where", 3.3), lambda row: row.location),
     _FindingColumn(Column("Box, px", 1.1), lambda row: f"{row.size_px[0]:.0f} × {row.size_px[1]:.0f}"),
@@ -49,6 +47,9 @@ _COLUMNS: Final = (
     _FindingColumn(Column("Across slices", 1.3), lambda row: _millimetres(row.extent_mm), "spacing unknown"),
 )
 
+PROBABILITY_REMARK: Final = (
+    "P(lesion): that a lesion of any class is there, by the boxes alone, as often as on the single test images."
+)
 MAX_FINDINGS: Final = 24
 MAX_REASONS: Final = 8
 
@@ -128,6 +129,8 @@ def findings_section(findings: tuple[FindingRow, ...], width: float) -> Section:
     header, blocks = table(
         [column.column for column in columns], rows, width, chips=[box_colour(row.label) for row in shown]
     )
+    if any(row.probability is not None for row in findings):
+        blocks.append(paragraph(PROBABILITY_REMARK, width, Style(8, GREY), max_lines=2))
     if len(findings) > len(shown):
         more = f"{len(findings) - len(shown)} more findings are not listed."
         blocks.append(paragraph(more, width, Style(8, GREY), max_lines=1))

@@ -111,7 +111,8 @@ def test_three_protocols_side_by_side(
     assert "| epochs | 9 | 12 | 14 | 5 |" in table
     RunRecord(1, StartWeights("2026.00/model.safetensors", "0" * 64)).write(published)
     going_on = generate.protocols_table(model, generate.SeedRun.read(seed_run), published, found)
-    assert "| epochs | 9 | 12 more, from `2026.00` | 14 | 5 |" in going_on
+    assert "| epochs | 9 | 12 more | 14 | 5 |" in going_on
+    assert "| `2026.00`, trained further | `2026.00` |" in going_on
     assert f"| tested on | all of Val | all of Val | {tested_on} | Train and Val in 3 folds |" in table
     assert f"| images (groups of look-alikes) | 512 | 40 (30) | {images} | 4000 (2500) |" in table
     assert (

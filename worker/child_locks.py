@@ -68,6 +68,8 @@ class LastingPool(Pool):  # type: ignore[misc]  # billiard is untyped
 
     def _give_up_what_a_child_took_along(self) -> None:
         """A job that is no longer in the pipe is answered by whoever took it, within milliseconds, or by nobody."""
+        if self._outqueue._reader.poll(0):  # noqa: SLF001  somebody's answer waits to be heard
+            return
         now = time.monotonic()
         in_the_pipe = self._inqueue._reader.poll(0) or not self._taskqueue.empty()  # noqa: SLF001
         waiting = {} if in_the_pipe else {job._job: job for job in list(self._cache.values()) if not job._accepted}  # noqa: SLF001

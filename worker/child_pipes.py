@@ -2,10 +2,11 @@
 
 Billiard's own pipe is a stream: a child that is killed between reading the head and the body of a message, or in the
 middle of writing a long one, leaves it out of step for all others, for ever. Packets are read and written whole or not
-at all (unix(7), SOCK_SEQPACKET). A message that no packet can hold, about 200 kB, is an error: the stages' names and
-short answers are all that goes through here.
+at all (unix(7), SOCK_SEQPACKET). The stages' names and short answers are all that goes through here. A job that no
+packet can hold, 200 kB or more, fails; an answer of that size costs its child, and the job counts as lost.
 """
 
+import errno
 import os
 import socket
 import sys
@@ -13,15 +14,23 @@ from io import BytesIO
 
 from billiard.connection import Connection, Pipe
 
-LONGEST_PACKET_BYTES = 2**20
-"""More than the kernel takes into one (net.core.wmem_max)."""
+BUFFER_BYTES = 2**18
+"""Asked for, whatever net.core.wmem_default says. The kernel gives at most twice as much."""
+LONGEST_PACKET_BYTES = 4 * BUFFER_BYTES
+TOO_LONG = frozenset({errno.EMSGSIZE, errno.ENOBUFS})
 
 
 class PacketConnection(Connection):  # type: ignore[misc]  # billiard is untyped
     """One end of it."""
 
     def _send_bytes(self, message: bytes) -> None:
-        os.write(self._handle, message)
+        try:
+            os.write(self._handle, message)
+        except OSError as error:
+            if error.errno not in TOO_LONG:
+                raise
+            # billiard takes an OSError for the end of the pipe, and writes no more
+            raise ValueError(f"a message of {len(message)} bytes is too long for the pipe of the pool") from None
 
     def _recv_bytes(self, _most: int | None = None) -> BytesIO:
         packet = os.read(self._handle, LONGEST_PACKET_BYTES)
@@ -38,5 +47,7 @@ def packet_pipe() -> tuple[Connection, Connection]:
         reader, writer = Pipe(duplex=False)
         return reader, writer
     ends = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    for end in ends:
+        end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, BUFFER_BYTES)
     reader, writer = (end.detach() for end in ends)
     return PacketConnection(reader, writable=False), PacketConnection(writer, readable=False)

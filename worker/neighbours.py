@@ -31,10 +31,16 @@ Place = Sequence[InstanceHeader]
 
 def windows_of(volume: Volume) -> Iterator[Sequence[Place]]:
     """Every run of neighbouring places that speaks together; of a shorter run of neighbours the whole."""
+    places_together = _places_together(volume.spacing_mm)
     for run in _runs(volume):
-        together = min(_places_together(volume.spacing_mm), len(run))
+        together = min(places_together, len(run))
         for start in range(len(run) - together + 1):
             yield run[start : start + together]
+
+
+def places_heard_with(volume: Volume, slice_: InstanceHeader) -> int:
+    """How many places speak together where this slice lies."""
+    return max(len(window) for window in windows_of(volume) if any(slice_ in place for place in window))
 
 
 def said_together(heard: Sequence[float], spacing_mm: float | None) -> float:

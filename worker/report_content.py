@@ -24,7 +24,7 @@ from trainer.runtime.bundle import ModelBundle
 from trainer.runtime.decision import Calibration
 from trainer.runtime.records import CLASSES, NO_TUMOR_INDEX, Box, GreyImage, TumorClass
 from worker.aspect import Aspect
-from worker.domain import InstanceHeader, SliceKey, StudyKind
+from worker.domain import InstanceHeader, ReviewReason, SliceKey, StudyKind
 from worker.orientation import edge_letters
 from worker.selection import Choice, all_headers
 from worker.store.models import FileState, Prediction, Result, ScanFile, Study
@@ -60,7 +60,8 @@ def report_content(
     read = [choice.volume for choice in choices if _is_answered(choice.volume, answers)]
     tracks = lesion_tracks(read, {key: _boxes(answer) for key, answer in answers.items()})
     shown = _key_slices(read, answers, tracks)
-    calibration = bundle.calibration if _is_of_the_answer(bundle, result) else None
+    says_nothing = ReviewReason.UNLIKE_BRAIN_MR in result.review_reasons or not _is_of_the_answer(bundle, result)
+    calibration = None if says_nothing else bundle.calibration
     return ReportContent(
         study=study.public_id,
         revision=study.revision,

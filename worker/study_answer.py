@@ -86,10 +86,11 @@ def answer_of(
 
 
 def _windows(volume: Volume, findings: Mapping[SliceKey, SliceFinding]) -> Iterator[_Window]:
+    spacing = volume.spacing_mm
     for window in windows_of(volume):
         places = [[findings[header.slice_key] for header in place] for place in window]
         heard = [float(np.mean([finding.prediction.tumor_probability for finding in place])) for place in places]
-        yield _Window(tuple(chain.from_iterable(places)), said_together(heard, volume.spacing_mm))
+        yield _Window(tuple(chain.from_iterable(places)), said_together(heard, spacing))
 
 
 def _doubt(window: _Window, calibration: Calibration, *, is_single: bool) -> ReviewReason | None:

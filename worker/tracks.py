@@ -8,7 +8,6 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
-from statistics import fmean
 
 import numpy as np
 import numpy.typing as npt
@@ -21,9 +20,8 @@ from worker.neighbours import (
     ROUNDING_MM,
     SLICES_MISSED,
     SUPPORT_MM,
-    Place,
+    places_heard_with,
     said_together,
-    windows_of,
 )
 from worker.volumes import Volume
 
@@ -88,24 +86,29 @@ class LesionTrack:
         sides = [side for finding in self.findings for side in _sides_mm(finding)]
         return max(sides, default=None)
 
-    def probability(self, calibration: Calibration) -> float:
-        """That the lesion is one: what the boxes of neighbouring slices say together, as for the study's answer.
+    def probability(self, calibration: Calibration) -> float | None:
+        """How probable it is that the lesion is one; `None` where the model's boxes were not calibrated by themselves.
 
-        Each is calibrated on single images; what they say together is a rule, since no studies are there to fit it. A
-        lesion that cannot be followed, for want of positions or of a pixel spacing, has that of its box.
+        What the boxes of neighbouring slices say together, as for the study's answer; a slice in between that missed
+        the lesion is not asked. Each box is calibrated on single images; what they say together is a rule, since no
+        studies are there to fit it. A lesion that cannot be followed, for want of positions or of a pixel spacing, has
+        that of its box.
         """
+        if not calibration.judges_boxes_alone:
+            return None
         if self.extent_mm is None:
             return lesion_probability(self.best.box.score, calibration)
-        said = {found.header.slice_key: lesion_probability(found.box.score, calibration) for found in self.findings}
         volume = self.best.volume
-        return max(
-            said_together([_mean_of(place, said) for place in window], volume.spacing_mm)
-            for window in windows_of(volume)
-        )
-
-
-def _mean_of(place: Place, said: Mapping[SliceKey, float]) -> float:
-    return fmean(said.get(header.slice_key, 0.0) for header in place)
+        keys = [header.slice_key for header in volume.headers]
+        place_of = dict(zip(keys, volume.places, strict=True))
+        said: dict[int, float] = {}
+        for finding in self.findings:
+            place, probable = place_of[finding.header.slice_key], lesion_probability(finding.box.score, calibration)
+            said[place] = max(said.get(place, 0.0), probable)
+        heard, together = list(said.values()), places_heard_with(volume, self.best.header)
+        heard += [0.0] * (together - len(heard))
+        spacing = volume.spacing_mm
+        return max(said_together(heard[at : at + together], spacing) for at in range(len(heard) - together + 1))
 
 
 def _sides_mm(finding: Finding) -> Iterator[float]:

@@ -31,11 +31,11 @@ def test_normal_glands_and_lesions_that_nobody_boxed_do_not_count() -> None:
 
 
 def test_rows_are_means_and_the_last_one_is_of_all() -> None:
-    boxes = [DrawnBox(0.52, 0.8, True), DrawnBox(0.56, 0.9, False), DrawnBox(0.9, 1.0, True)]
+    boxes = [DrawnBox(0.52, 0.8, True), DrawnBox(0.56, 0.9, False), DrawnBox(1.0, 1.0, True)]
     assert rows_of(boxes) == [
         Row(0.5, 0.6, 2, pytest.approx(0.54), pytest.approx(0.85), 0.5),
-        Row(0.8, 1.0, 1, 0.9, 1.0, 1.0),
-        Row(0.0, 1.0, 3, pytest.approx(0.66), pytest.approx(0.9), pytest.approx(2 / 3)),
+        Row(0.8, 1.0, 1, 1.0, 1.0, 1.0),
+        Row(0.0, 1.0, 3, pytest.approx(2.08 / 3), pytest.approx(0.9), pytest.approx(2 / 3)),
     ]
 
 
@@ -43,6 +43,9 @@ def test_the_command(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (model,) = Path("models").glob("[0-9]*")
     assert box_table.main([str(model), "--data", str(data), "--json"]) == 0
     rows = json.loads(capsys.readouterr().out)
+    assert rows
     assert all(0 <= row["hits"] <= 1 for row in rows)
+    assert box_table.main([str(model), "--data", str(data)]) == 0
+    assert "mark a lesion" in capsys.readouterr().out
     assert box_table.main([str(model), "--data", str(data / "nowhere")]) == 2
     assert capsys.readouterr().err.startswith("benchmarks.box_table: ")

@@ -13,7 +13,7 @@ from pydicom import Dataset
 from pydicom.dataset import FileMetaDataset
 from pydicom.uid import EnhancedMRImageStorage, ExplicitVRLittleEndian, MRImageStorage
 
-from trainer.runtime.decision import Calibration
+from trainer.runtime.decision import NEVER_NOVEL, Calibration
 from trainer.runtime.records import Box, GreyImage, SlicePrediction, TumorClass
 
 SIDE = 80
@@ -128,7 +128,9 @@ class FakePredictor:
     batches: list[int] = field(default_factory=list)
     engine_name: str = "fake"
     bundle: SimpleNamespace = field(
-        default_factory=lambda: SimpleNamespace(version="test-1", calibration=Calibration(), metrics=None)
+        default_factory=lambda: SimpleNamespace(
+            version="test-1", calibration=Calibration(unfamiliar_from=NEVER_NOVEL / 2), metrics=None
+        )
     )
 
     def predict(self, images: Sequence[GreyImage], *_: object, **__: object) -> list[SlicePrediction]:

@@ -103,7 +103,8 @@ def test_a_job_that_a_killed_child_took_along_is_given_up(monkeypatch: pytest.Mo
         pool.terminate()
 
 
-def test_a_job_whose_child_was_gone_before_it_was_heard_is_given_up() -> None:
+def test_a_job_whose_child_was_gone_before_it_was_heard_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(child_locks, "ANSWER_SECONDS", 60.0)
     pool = LastingPool(processes=1, lost_worker_timeout=0.5)
     try:
         (child,) = pool._pool
@@ -120,27 +121,48 @@ def test_a_job_whose_child_was_gone_before_it_was_heard_is_given_up() -> None:
         pool.terminate()
 
 
+def test_further_deaths_do_not_put_off_the_end_of_a_lost_job() -> None:
+    pool = LastingPool(processes=1)
+    try:
+        job = pool.apply_async(time.sleep, (60,))
+        pool.on_job_process_lost(job, 1, 9)
+        first = job._worker_lost
+        pool.on_job_process_lost(job, 2, 9)
+        assert job._worker_lost == first
+    finally:
+        pool.terminate()
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="there are no such packets elsewhere")
 def test_a_child_that_is_killed_in_the_middle_of_a_message_spoils_no_other() -> None:
     reader, writer = packet_pipe()
-    for message in ("the first", "the second"):
-        writer.send(message)
-    forked_reader = forked(lambda: os.read(reader.fileno(), 4))  # as a stream it would be read: its length first
-    while reader.poll() and reader.recv() != "the second":
-        time.sleep(0.01)
-    end(forked_reader)
-    writer.send("the third")
-    assert reader.recv() == "the third"
+    told, tell = os.pipe()
+    writer.send("the first")
+    killed = forked(lambda: (os.read(reader.fileno(), 4), os.write(tell, b"read")))  # of a stream: a message's length
+    assert os.read(told, 4) == b"read"
+    end(killed)
+    writer.send("the second")
+    assert reader.recv() == "the second"
     writer.close()
     with pytest.raises(EOFError):
         reader.recv()
+    os.close(told)
+    os.close(tell)
 
 
-def test_an_answer_that_is_too_long_fails_and_the_next_one_does_not() -> None:
+@pytest.mark.skipif(sys.platform != "linux", reason="there are no such packets elsewhere")
+def test_a_message_that_is_too_long_fails_alone() -> None:
+    reader, writer = packet_pipe()
+    with pytest.raises(ValueError, match="too long for the pipe of the pool"):
+        writer.send(bytes(2**22))
+    writer.send(bytes(2**17))
+    assert reader.recv() == bytes(2**17)
+
+
+def test_a_job_that_is_too_long_stops_no_other() -> None:
     pool = LastingPool(processes=1)
     try:
-        with pytest.raises(ExceptionWithTraceback):
-            pool.apply_async(bytes, (2**22,)).get(timeout=20)
-        assert pool.apply_async(bytes, (2**16,)).get(timeout=20) == bytes(2**16)
+        pool.apply_async(len, (bytes(2**22),))
+        assert pool.apply_async(len, (bytes(2**16),)).get(timeout=20) == 2**16
     finally:
         pool.terminate()

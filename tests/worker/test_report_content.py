@@ -172,7 +172,7 @@ class TestPictures:
         ]
 
     def test_a_lesion_has_the_probability_of_the_model_that_found_it(self, series: Study1) -> None:
-        calibration = Calibration()
+        calibration = series.services.bundle.calibration
         both, one = (row.probability for row in series.content().findings)
         assert both == pytest.approx((lesion_probability(0.9, calibration) + lesion_probability(0.7, calibration)) / 2)
         assert one == pytest.approx(lesion_probability(0.6, calibration) / 2)

@@ -138,9 +138,9 @@ def test_a_thin_stack_needs_no_more_than_it_shows() -> None:
 class TestProbability:
     """What the boxes of neighbouring slices say together, each being worth 0.5 at score 0.5 and 0.8 at 0.8."""
 
-    CALIBRATION = Calibration(unfamiliar_box_weight=1.0, unfamiliar_bias=0.0)
+    CALIBRATION = Calibration(unfamiliar_box_weight=1.0, unfamiliar_bias=0.0, unfamiliar_from=0.5)
 
-    def of(self, apart: float, scores: Sequence[float]) -> float:
+    def of(self, apart: float, scores: Sequence[float]) -> float | None:
         """Of the one lesion on slices so far apart; 0 where it is not seen."""
         (track,) = followed([(at(apart * n), [box(score=score)] if score else []) for n, score in enumerate(scores)])
         return track.probability(self.CALIBRATION)
@@ -159,6 +159,17 @@ class TestProbability:
 
     def test_of_many_thin_slices_one_may_have_missed_it(self) -> None:
         assert self.of(1.0, [0, 0.9, 0, 0.8, 0.7, 0]) == pytest.approx(0.7)
+
+    @pytest.mark.parametrize("apart", [2.0, 3.0, 4.0, 5.0])
+    def test_a_slice_in_between_that_missed_it_is_not_asked(self, apart: float) -> None:
+        assert self.of(apart, [0, 0.9, 0, 0.9, 0]) == pytest.approx(0.9)
+
+    def test_on_every_other_thin_slice(self) -> None:
+        assert self.of(1.0, [0, 0.9, 0, 0.8, 0, 0.7, 0]) == pytest.approx(0.7)
+
+    def test_none_where_the_boxes_alone_were_not_calibrated(self) -> None:
+        (track,) = followed([(at(0.0), [box()])])
+        assert track.probability(Calibration()) is None
 
     def test_without_positions_a_box_speaks_for_itself(self) -> None:
         tracks = followed([(header(n, geometry=PixelGeometry(100, 100)), [box(score=0.8)]) for n in range(5)])

@@ -106,6 +106,11 @@ class Calibration:
                 raise ValueError(f"{name} of a calibration is within 0 and {highest:g}, not {getattr(self, name):g}")
 
     @property
+    def judges_boxes_alone(self) -> bool:
+        """Whether the weight of the boxes alone was fitted."""
+        return self.unfamiliar_from < NEVER_NOVEL
+
+    @property
     def draws_boxes(self) -> bool:
         """Whether the model was trained to box lesions."""
         return self.box_threshold < NO_BOXES
@@ -196,9 +201,10 @@ def fuse(evidence: Evidence, calibration: Calibration, novelty: float = 0.0) -> 
 
 
 def lesion_probability(score: float, calibration: Calibration) -> float:
-    """P(a box of this score marks a lesion): what the boxes alone say, fitted as for scans that are not familiar.
+    """P(tumour) of an image whose best box has this score, by the boxes alone, as on scans that are not familiar.
 
-    On Val the boxes that are drawn hit a lesion as often as it says (`python -m benchmarks.box_table`).
+    It is taken for the probability that a box marks a lesion: on Val the boxes that are drawn do so as often as it says
+    (`python -m benchmarks.box_table`), among as many tumours as Val has. Only where `judges_boxes_alone`.
     """
     clipped = min(max(score, EVIDENCE_FLOOR), 1 - EVIDENCE_FLOOR)
     return sigmoid(calibration.unfamiliar_box_weight * log_odds(clipped) + calibration.unfamiliar_bias)

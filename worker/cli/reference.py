@@ -48,8 +48,9 @@ One object a line, in the order of the input (paths as given, folders sorted); l
 | `lesions` | `number`, `label`, `probability`, `score` of its best box, `slices`, `diameter_mm`, `extent_mm` |
 
 `corners_mm` are the corners of the box in the patient (LPS; top left, top right, bottom left, bottom right), null where
-the file does not say where it lies. Boxes on neighbouring slices are one lesion; `lesion` is its number, null for a box
-on a single thin slice. A file is left out when its series is not among those that are read
+the file does not say where it lies. Boxes on neighbouring slices are one lesion; `lesion` is its number, null for boxes
+on less than 4 mm of thin slices. `probability` is that of a lesion of any class, by the boxes alone; null where the
+model cannot tell, or the study is unlike brain MR. A file is left out when its series is not among those that are read
 (`TRIAGE_MAX_SERIES`; docs/dicom.md).
 
 Every input file is named in exactly one line. Names that the inbox ignores (`.*`, `*.part`, `*.tmp`, `*.filepart`,

@@ -56,7 +56,7 @@ class BoxLine:
     """One lesion; `xyxy` in pixels of the decoded instance, which is in `file`, of its frame `frame` (from 1).
 
     `corners_mm` are its four corners in the patient (LPS; top left, top right, bottom left, bottom right), if known.
-    `lesion` is the number of the lesion of the study it shows, from 1; none of a box on a single thin slice.
+    `lesion` is the number of the lesion of the study it shows, from 1; none on less than 4 mm of thin slices.
     """
 
     label: TumorClass
@@ -73,7 +73,8 @@ class LesionLine:
     """One lesion of the study, followed through neighbouring slices.
 
     Attributes:
-        probability: that it is one (`worker.tracks.LesionTrack.probability`).
+        probability: that it is one (`worker.tracks.LesionTrack.probability`); `None` where the model cannot tell,
+            or the study is unlike brain MR.
         score: of its most certain box.
         slices: how many show it.
         diameter_mm: longest side of any of its boxes; `None` without a pixel spacing.
@@ -82,19 +83,19 @@ class LesionLine:
 
     number: int
     label: TumorClass
-    probability: float
+    probability: float | None
     score: float
     slices: int
     diameter_mm: float | None
     extent_mm: float | None
 
     @classmethod
-    def of(cls, number: int, track: LesionTrack, calibration: Calibration) -> "LesionLine":
+    def of(cls, number: int, track: LesionTrack, calibration: Calibration | None) -> "LesionLine":
         """The line of a track."""
         return cls(
             number,
             track.label,
-            track.probability(calibration),
+            None if calibration is None else track.probability(calibration),
             track.best.box.score,
             len({finding.header.slice_key for finding in track.findings}),
             track.diameter_mm,
@@ -134,6 +135,7 @@ def answered(
     """The line of a study that was read; `named` are its slices in reading order with their files' names."""
     is_picture = named[0][0].header.kind is StudyKind.IMAGE
     tracks = lesions_of(analysis)
+    calibration = None if ReviewReason.UNLIKE_BRAIN_MR in analysis.review_reasons else bundle.calibration
     lesion_of = {
         (finding.header.slice_key, finding.box): number
         for number, track in enumerate(tracks, start=1)
@@ -159,7 +161,7 @@ def answered(
             for finding, name in named
             for box in finding.prediction.boxes
         ),
-        lesions=tuple(LesionLine.of(number, track, bundle.calibration) for number, track in enumerate(tracks, start=1)),
+        lesions=tuple(LesionLine.of(number, track, calibration) for number, track in enumerate(tracks, start=1)),
         priority=analysis.priority,
         review_reasons=analysis.review_reasons,
         model=bundle.version,

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from trainer.runtime.openvino_import import openvino_core
+
 ROOT = Path(__file__).resolve().parents[3]
 
 USE_BOTH = """
@@ -60,6 +62,10 @@ gc.collect()
 signal.signal(signal.SIGUSR1, lambda *_: print("rung"))
 signal.raise_signal(signal.SIGUSR1)
 """
+
+
+def test_a_process_has_one_core() -> None:
+    assert openvino_core() is openvino_core()
 
 
 def test_signals_are_heard_after_engines_whose_lives_overlapped(model_folder: Path) -> None:
