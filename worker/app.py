@@ -75,6 +75,7 @@ def _configuration(settings: Settings) -> dict[str, Any]:
         "worker_prefetch_multiplier": 1,
         "worker_max_memory_per_child": settings.max_memory_per_child_kb,
         "worker_hijack_root_logger": False,
+        "worker_consumer": "worker.consumer:LastingConsumer",
         "broker_connection_retry_on_startup": True,
         "broker_connection_max_retries": None,
     }

@@ -5,6 +5,7 @@ hangs every child for ever (docs/architecture.md).
 """
 
 import importlib.util
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ from trainer.runtime.bundle import GRAPH, ModelBundle
 from trainer.runtime.engine import EngineError
 from trainer.runtime.openvino_import import openvino_core
 from trainer.runtime.records import FloatArray, NetworkOutput
+
+logger = logging.getLogger(__name__)
 
 
 def is_available() -> bool:
@@ -67,7 +70,10 @@ def compile_graph(graph: Path, threads: int, cache: Path | None) -> Any:
     if threads:
         options["INFERENCE_NUM_THREADS"] = threads
     if cache is not None:
-        options["CACHE_DIR"] = str(cache)
+        try:
+            return core.compile_model(graph, "CPU", options | {"CACHE_DIR": str(cache)})
+        except RuntimeError as error:  # two processes that fill it at the same moment get into each other's way
+            logger.warning("the cache of compiled graphs is of no use (%s); compiling without", error)
     try:
         return core.compile_model(graph, "CPU", options)
     except RuntimeError as error:

@@ -4,6 +4,7 @@ import importlib.util
 import inspect
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -108,6 +109,23 @@ class TestChoice:
     def test_a_cache_is_filled(self, model_folder: Path, tmp_path: Path) -> None:
         load_predictor(model_folder, EngineName.OPENVINO, threads=1, cache=tmp_path / "cache")
         assert any((tmp_path / "cache").iterdir())
+
+    def test_a_cache_that_is_of_no_use_costs_nothing_but_time(
+        self, model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        asked: list[bool] = []
+
+        def compile_model(_graph: Path, _device: str, options: dict[str, object]) -> str:
+            asked.append("CACHE_DIR" in options)
+            if asked[-1]:
+                raise RuntimeError("cannot set permissions")
+            return "compiled"
+
+        core = SimpleNamespace(compile_model=compile_model)
+        monkeypatch.setattr(openvino_engine, "openvino_core", lambda: core)
+        load_predictor(model_folder, EngineName.OPENVINO, threads=1, cache=tmp_path / "cache")
+        assert asked == [True, False]
+        assert "the cache of compiled graphs is of no use (cannot set permissions)" in caplog.text
 
     def test_weights_of_another_network_are_refused(self, model_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         from trainer.runtime import network
