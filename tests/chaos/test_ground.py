@@ -85,6 +85,7 @@ def test_a_study_announced_twice_is_doubled(ground: Ground) -> None:
 
 
 def test_the_record_comes_back_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(RECORD, raising=False)
     record(RUNS[0])  # nowhere: nothing asks for it
     monkeypatch.setenv(RECORD, str(tmp_path / "kept" / "faults.csv"))
     for run in RUNS:
