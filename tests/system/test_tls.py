@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -67,8 +68,9 @@ def processes_of(worker: int) -> str:
     """Command lines and environments of a worker's processes."""
     seen = []
     for folder in Path("/proc").iterdir():
-        if folder.name.isdigit() and os.getsid(int(folder.name)) == worker:
-            seen += [(folder / name).read_bytes().decode(errors="replace") for name in ("cmdline", "environ")]
+        with suppress(ProcessLookupError, FileNotFoundError):  # others end meanwhile
+            if folder.name.isdigit() and os.getsid(int(folder.name)) == worker:
+                seen += [(folder / name).read_bytes().decode(errors="replace") for name in ("cmdline", "environ")]
     assert seen
     return "\n".join(seen)
 
