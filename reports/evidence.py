@@ -47,9 +47,7 @@ _COLUMNS: Final = (
     _FindingColumn(Column("Across slices", 1.3), lambda row: _millimetres(row.extent_mm), "spacing unknown"),
 )
 
-PROBABILITY_REMARK: Final = (
-    "P(lesion): that a lesion of any class is there, by the boxes alone, as often as on the single test images."
-)
+PROBABILITY_REMARK: Final = "P(lesion): how often boxes like these mark a lesion, of any class, on single test images."
 MAX_FINDINGS: Final = 24
 MAX_REASONS: Final = 8
 

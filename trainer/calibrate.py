@@ -3,7 +3,6 @@
 The held-out images were neither trained on nor are they Val, so the figures on Val stay honest.
 """
 
-import csv
 import logging
 import sys
 from collections.abc import Sequence
@@ -30,6 +29,7 @@ from trainer.runtime.bundle import (
     ModelFolderError,
     file_sha256,
     read_calibration,
+    read_file_list,
     read_manifest,
     write_calibration,
     write_manifest,
@@ -62,10 +62,10 @@ def listed_samples(data: Path, file_list: Path) -> list[Sample]:
     """The samples of Train that a run's file list names (held-out-files.csv, training-files.csv), their sums checked.
 
     Raises:
+        ModelFolderError: the list is missing or broken.
         DatasetError: the data folder holds other files than the run saw.
     """
-    with file_list.open(newline="") as file:
-        wanted = {row["name"]: row["sha256"] for row in csv.DictReader(file)}
+    wanted = {listed.name: listed.sha256 for listed in read_file_list(file_list)}
     samples = [sample for sample in list_samples(data, Split.TRAIN) if sample.name in wanted]
     changed = [sample.name for sample in samples if file_sha256(sample.image_path) != wanted[sample.name]]
     if changed or len(samples) != len(wanted):

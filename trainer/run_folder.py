@@ -1,6 +1,5 @@
 """What a run is, in its folder: written once by a fresh run, compared before the run is gone on with."""
 
-import csv
 import json
 import logging
 from collections.abc import Iterator
@@ -27,7 +26,15 @@ from trainer.run_record import (
     RunRecordError,
     StartWeights,
 )
-from trainer.runtime.bundle import HELD_OUT_FILES, MANIFEST, RUN, TRAINING_FILES, file_sha256
+from trainer.runtime.bundle import (
+    HELD_OUT_FILES,
+    MANIFEST,
+    RUN,
+    TRAINING_FILES,
+    ModelFolderError,
+    file_sha256,
+    read_file_list,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -115,9 +122,9 @@ def held_out_before(weights: Path | None) -> frozenset[str]:
     if path is None or not path.is_file():
         return frozenset()
     try:
-        return frozenset(row["sha256"] for row in csv.DictReader(path.read_text().splitlines()))
-    except (OSError, ValueError, KeyError) as error:
-        raise TrainingError(f"{path} cannot be read: {error}.") from error
+        return frozenset(listed.sha256 for listed in read_file_list(path))
+    except ModelFolderError as error:
+        raise TrainingError(f"{path} cannot be read: {error.__cause__!r}.") from error
 
 
 def write_records(folder: Path, records: RunRecords, start: StartWeights) -> None:

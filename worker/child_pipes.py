@@ -3,7 +3,7 @@
 Billiard's own pipe is a stream: a child that is killed between reading the head and the body of a message, or in the
 middle of writing a long one, leaves it out of step for all others, for ever. Packets are read and written whole or not
 at all (unix(7), SOCK_SEQPACKET). The stages' names and short answers are all that goes through here. A job that no
-packet can hold, 200 kB or more, fails; an answer of that size costs its child, and the job counts as lost.
+packet can hold, 200 kB or more, counts as lost, and so does one with such an answer, which costs its child too.
 """
 
 import errno
@@ -36,9 +36,7 @@ class PacketConnection(Connection):  # type: ignore[misc]  # billiard is untyped
         packet = os.read(self._handle, LONGEST_PACKET_BYTES)
         if not packet:
             raise EOFError
-        message = BytesIO()
-        message.write(packet)
-        return message
+        return BytesIO(packet)
 
 
 def packet_pipe() -> tuple[Connection, Connection]:

@@ -25,13 +25,18 @@ def is_ignored(relative: Path) -> bool:
 
 def list_inbox(inbox: Path) -> Iterator[Path]:
     """Every regular file that counts, below the inbox; links are not followed, pipes and devices never opened."""
-    for folder, subfolders, names in os.walk(inbox):
-        here = Path(folder)
-        subfolders[:] = [name for name in subfolders if not is_ignored(Path(name))]
+    for folder, names in _folders(inbox):
         for name in names:
-            path = here / name
+            path = folder / name
             if not is_ignored(Path(name)) and is_regular(path):
                 yield path
+
+
+def _folders(inbox: Path) -> Iterator[tuple[Path, list[str]]]:
+    """Every folder that counts, from the inbox down, with the names of its files."""
+    for folder, subfolders, names in os.walk(inbox):
+        subfolders[:] = [name for name in subfolders if not is_ignored(Path(name))]
+        yield Path(folder), names
 
 
 def is_regular(path: Path) -> bool:
@@ -156,11 +161,7 @@ def drop_empty_claim(claimed: Path, claim_id: str) -> bool:
 
 def remove_empty_folders(inbox: Path, now: float) -> None:
     """Clear away folders whose files have all been taken, a while after the last of them; `now` in epoch seconds."""
-    folders = []
-    for folder, subfolders, _ in os.walk(inbox):
-        subfolders[:] = [name for name in subfolders if not is_ignored(Path(name))]
-        folders.append(Path(folder))
-    for path in reversed(folders):
+    for path in reversed([folder for folder, _ in _folders(inbox)]):
         if path in (inbox, inbox / URGENT_FOLDER):
             continue
         try:

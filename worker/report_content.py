@@ -166,7 +166,7 @@ def _finding(number: int, track: LesionTrack, calibration: Calibration | None) -
         size_px=(x2 - x1, y2 - y1),
         diameter_mm=track.diameter_mm,
         extent_mm=track.extent_mm,
-        probability=None if calibration is None else track.probability(calibration),
+        probability=track.probability(calibration),
     )
 
 

@@ -86,15 +86,15 @@ class LesionTrack:
         sides = [side for finding in self.findings for side in _sides_mm(finding)]
         return max(sides, default=None)
 
-    def probability(self, calibration: Calibration) -> float | None:
-        """How probable it is that the lesion is one; `None` where the model's boxes were not calibrated by themselves.
+    def probability(self, calibration: Calibration | None) -> float | None:
+        """How probable it is that the lesion is one; `None` without a calibration of the model's boxes by themselves.
 
         What the boxes of neighbouring slices say together, as for the study's answer; a slice in between that missed
         the lesion is not asked. Each box is calibrated on single images; what they say together is a rule, since no
         studies are there to fit it. A lesion that cannot be followed, for want of positions or of a pixel spacing, has
         that of its box.
         """
-        if not calibration.judges_boxes_alone:
+        if calibration is None or not calibration.judges_boxes_alone:
             return None
         if self.extent_mm is None:
             return lesion_probability(self.best.box.score, calibration)

@@ -12,6 +12,7 @@ import pytest
 
 from tests.chaos.drops import Drop, mixed, pictures
 from tests.chaos.ground import Ground
+from worker.settings import Settings
 
 COUNT = 60
 DIFFERENT = 200
@@ -116,7 +117,9 @@ def test_polling(ground: Ground) -> None:
     ground.survives("polling instead of kernel events")
 
 
-AS_SHIPPED = {"TRIAGE_CLAIM_SIZE": "16", "TRIAGE_RESCAN_SECONDS": "60"}
+AS_SHIPPED = {
+    f"TRIAGE_{name.upper()}": str(Settings.model_fields[name].default) for name in ("claim_size", "rescan_seconds")
+}
 """A listing of so many files every other second, as elsewhere here, would be most of the work."""
 
 

@@ -97,8 +97,10 @@ def test_millimetres_only_where_the_spacing_is_known() -> None:
     assert "Diameter" not in pdf_text(render_pdf(report(findings=(unknown,))))
     assert "Across slices" not in pdf_text(render_pdf(report(findings=(row,))))
     assert "36.0 mm" in pdf_text(render_pdf(report(findings=(replace(row, extent_mm=36.0),))))
-    assert "Probability" not in pdf_text(render_pdf(report(findings=(row,))))
-    assert "88.4 %" in pdf_text(render_pdf(report(findings=(replace(row, probability=0.884),))))
+    assert "P(lesion)" not in pdf_text(render_pdf(report(findings=(row,))))
+    with_probability = pdf_text(render_pdf(report(findings=(replace(row, probability=0.884),))))
+    assert "P(lesion)" in with_probability
+    assert "88.4 %" in with_probability
     assert "spacing unknown" in pdf_text(render_pdf(report(findings=(row, unknown))))
 
 

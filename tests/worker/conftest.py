@@ -9,9 +9,8 @@ from sqlalchemy import Engine
 from sqlalchemy.orm import Session, sessionmaker
 
 from tests.servers import PostgresServer
-from tests.worker.scans import FakePredictor
+from tests.worker.scans import CALIBRATION, FakePredictor
 from trainer.runtime.bundle import ModelBundle
-from trainer.runtime.decision import NEVER_NOVEL, Calibration
 from worker.folders import make_folders
 from worker.migrate import migrate
 from worker.services import Services
@@ -100,7 +99,7 @@ def services_for(settings: Settings, migrated_sqlite: Path) -> ClockedServices:
         version="test-1",
         input_size=160,
         flip_tta=False,
-        calibration=Calibration(unfamiliar_from=NEVER_NOVEL / 2),
+        calibration=CALIBRATION,
         weights_sha256="0" * 64,
         metrics=None,
     )

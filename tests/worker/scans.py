@@ -16,6 +16,8 @@ from pydicom.uid import EnhancedMRImageStorage, ExplicitVRLittleEndian, MRImageS
 from trainer.runtime.decision import NEVER_NOVEL, Calibration
 from trainer.runtime.records import Box, GreyImage, SlicePrediction, TumorClass
 
+CALIBRATION = Calibration(unfamiliar_from=NEVER_NOVEL / 2)
+"""Neutral, but that it judges boxes alone too."""
 SIDE = 80
 BRIGHT = 90
 """Mean grey from which the fake predictor sees a glioma."""
@@ -128,9 +130,7 @@ class FakePredictor:
     batches: list[int] = field(default_factory=list)
     engine_name: str = "fake"
     bundle: SimpleNamespace = field(
-        default_factory=lambda: SimpleNamespace(
-            version="test-1", calibration=Calibration(unfamiliar_from=NEVER_NOVEL / 2), metrics=None
-        )
+        default_factory=lambda: SimpleNamespace(version="test-1", calibration=CALIBRATION, metrics=None)
     )
 
     def predict(self, images: Sequence[GreyImage], *_: object, **__: object) -> list[SlicePrediction]:

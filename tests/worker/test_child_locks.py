@@ -159,10 +159,14 @@ def test_a_message_that_is_too_long_fails_alone() -> None:
     assert reader.recv() == bytes(2**17)
 
 
-def test_a_job_that_is_too_long_stops_no_other() -> None:
+@pytest.mark.skipif(sys.platform != "linux", reason="there are no such packets elsewhere")
+def test_a_job_that_is_too_long_is_given_up_and_stops_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(child_locks, "ANSWER_SECONDS", 0.5)
     pool = LastingPool(processes=1)
     try:
-        pool.apply_async(len, (bytes(2**22),))
+        too_long = pool.apply_async(len, (bytes(2**22),))
         assert pool.apply_async(len, (bytes(2**16),)).get(timeout=20) == 2**16
+        with pytest.raises(ExceptionWithTraceback, match="WorkerLostError"):
+            too_long.get(timeout=20)
     finally:
         pool.terminate()

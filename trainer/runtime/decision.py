@@ -188,8 +188,7 @@ def fuse(evidence: Evidence, calibration: Calibration, novelty: float = 0.0) -> 
         + calibration.classifier_weight * evidence.classifier
         + calibration.tumor_bias
     )
-    boxes_alone = calibration.unfamiliar_box_weight * evidence.box + calibration.unfamiliar_bias
-    tumor = sigmoid(known * together + (1 - known) * boxes_alone)
+    tumor = sigmoid(known * together + (1 - known) * _boxes_alone(evidence.box, calibration))
     kinds = _softmax(
         calibration.kind_box_weight * evidence.box_kinds
         + calibration.kind_classifier_weight * evidence.classifier_kinds
@@ -206,8 +205,12 @@ def lesion_probability(score: float, calibration: Calibration) -> float:
     It is taken for the probability that a box marks a lesion: on Val the boxes that are drawn do so as often as it says
     (`python -m benchmarks.box_table`), among as many tumours as Val has. Only where `judges_boxes_alone`.
     """
-    clipped = min(max(score, EVIDENCE_FLOOR), 1 - EVIDENCE_FLOOR)
-    return sigmoid(calibration.unfamiliar_box_weight * log_odds(clipped) + calibration.unfamiliar_bias)
+    return sigmoid(_boxes_alone(log_odds(min(max(score, EVIDENCE_FLOOR), 1 - EVIDENCE_FLOOR)), calibration))
+
+
+def _boxes_alone(best_box: float, calibration: Calibration) -> float:
+    """Log-odds of a tumour from those of the best box, without the classifier."""
+    return calibration.unfamiliar_box_weight * best_box + calibration.unfamiliar_bias
 
 
 def decide(

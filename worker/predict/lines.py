@@ -95,7 +95,7 @@ class LesionLine:
         return cls(
             number,
             track.label,
-            None if calibration is None else track.probability(calibration),
+            track.probability(calibration),
             track.best.box.score,
             len({finding.header.slice_key for finding in track.findings}),
             track.diameter_mm,
