@@ -69,11 +69,10 @@ test: check ## Install everything, check, run all tests (some of them: ARGS="tes
 # RUNS=5 goes through all scenarios five times.
 chaos: $(VENV)/.installed-everything ## Do all the damage of tests/chaos, and write docs/reliability.md's table anew
 	rm -f docs/runs/chaos/faults.csv
-	for run in $$(seq $(RUNS)); do \
+	failed=0; for run in $$(seq $(RUNS)); do \
 		CHAOS_RECORD=docs/runs/chaos/faults.csv CHAOS_SEED=$$run \
-		$(BIN)/python -m pytest -m "long or not long" tests/chaos $(ARGS) || exit 1; \
-	done
-	$(BIN)/python docs/generate.py
+		$(BIN)/python -m pytest -m "long or not long" tests/chaos $(ARGS) || failed=1; \
+	done; $(BIN)/python docs/generate.py; exit $$failed
 
 soak: $(VENV)/.installed-everything ## Random damage to both deployments while files keep coming (MINUTES=60 for each)
 	CHAOS_SOAK_MINUTES=$(MINUTES) $(BIN)/python -m pytest -m long tests/chaos/test_soak.py $(ARGS)

@@ -64,6 +64,11 @@ class MortalRedis:
         """kill -9: every message is gone."""
         _stop(self.process, signal.SIGKILL)
 
+    def tell(self, *command: str) -> None:
+        """Send it a command, as an administrator would."""
+        with redis.Redis(port=self.port) as client:
+            client.execute_command(*command)
+
     def start(self) -> None:
         """Start it again."""
         command = [_redis_program(), "--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.folder)]
@@ -96,6 +101,14 @@ class PostgresServer:
         with self._connect() as connection:
             connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{make_url(like).database}"')
         return f"postgresql+psycopg://postgres@/{name}?host={self.socket_folder}"
+
+    def let_write(self, url: str, *, allowed: bool) -> None:
+        """Have a database refuse to write, or not any more, for every session from now on: as a replica does."""
+        with self._connect() as connection:
+            setting = "off" if allowed else "on"
+            connection.execute(
+                f'ALTER DATABASE "{make_url(url).database}" SET default_transaction_read_only = {setting}'
+            )
 
     @property
     def programs(self) -> Path:

@@ -78,6 +78,8 @@ def _configuration(settings: Settings) -> dict[str, Any]:
         "worker_consumer": "worker.consumer:LastingConsumer",
         "broker_connection_retry_on_startup": True,
         "broker_connection_max_retries": None,
+        # a Redis that is out of memory, cannot write or has become a replica refuses commands; it recovers, so wait
+        "broker_channel_error_retry": True,
     }
 
 

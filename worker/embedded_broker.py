@@ -1,18 +1,50 @@
-"""Kombu's file broker, with files that appear whole or not at all."""
+"""Kombu's file broker, with files that appear whole or not at all, in folders that come back when they are removed."""
 
 import contextlib
 from pathlib import Path
+from queue import Empty
 from time import monotonic
 from typing import Any
 from uuid import uuid4
 
 from kombu.exceptions import ChannelError
 from kombu.transport import filesystem
-from kombu.utils.json import dumps
+from kombu.utils.json import dumps, loads
 
 
 class Channel(filesystem.Channel):
     """Writes beside and renames: kombu makes a file empty and then fills it, and who reads in between gets nothing."""
+
+    @property
+    def data_folder_in(self) -> str:
+        """Where messages are."""
+        return str(_made(Path(super().data_folder_in)))
+
+    @property
+    def data_folder_out(self) -> str:
+        """The same folder."""
+        return str(_made(Path(super().data_folder_out)))
+
+    @property
+    def control_folder(self) -> Path:
+        """Where tables of bindings are."""
+        _made(Path(super().data_folder_in))
+        return _made(Path(super().control_folder))
+
+    def _get(self, queue: str, timeout: float | None = None) -> dict[str, Any]:  # noqa: ARG002  kombu's signature
+        # who removes a message has it; kombu moves it to the temporary folder first, which may be full
+        for message in sorted(Path(self.data_folder_in).iterdir()):
+            if message.name.partition(".")[2] != f"{queue}.msg":
+                continue
+            try:
+                payload = message.read_text()
+                message.unlink()
+            except FileNotFoundError:
+                continue
+            except OSError as error:
+                raise ChannelError(f"Cannot take a message of {queue!r}: {error.strerror}") from error
+            return dict(loads(payload))
+        raise Empty
 
     # kombu's own two base classes disagree about the second name
     def _put(self, queue: str, payload: dict[str, Any], **_: Any) -> None:  # type: ignore[override]
@@ -35,6 +67,11 @@ class Transport(filesystem.Transport):
     """The file broker with those channels; `broker_transport` names it."""
 
     Channel = Channel
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir(exist_ok=True)
+    return folder
 
 
 def _write_whole(target: Path, text: str) -> None:

@@ -1,5 +1,6 @@
 """Damage to broker and database."""
 
+import shutil
 import signal
 
 import pytest
@@ -10,6 +11,7 @@ from tests.servers import MortalPostgres, MortalRedis
 
 COUNT = 60
 A_MINUTE = 60.0
+TIMES = 3
 
 
 @pytest.fixture
@@ -54,6 +56,53 @@ def test_a_broker_that_is_not_there_at_start(scaled_out: Ground, redis: MortalRe
     scaled_out.deployment.wait_until_ready(worker)
     scaled_out.drop(mixed(10))
     scaled_out.survives("Redis not there at start")
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(
+    ("refuse", "accept", "scenario"),
+    [
+        (("CONFIG", "SET", "maxmemory", "1"), ("CONFIG", "SET", "maxmemory", "0"), "Redis out of memory"),
+        (("REPLICAOF", "127.0.0.1", "1"), ("REPLICAOF", "NO", "ONE"), "Redis a replica for a while"),
+        (("FLUSHALL",), ("PING",), "Redis emptied"),
+    ],
+)
+def test_a_broker_that_refuses_commands(
+    scaled_out: Ground, redis: MortalRedis, refuse: tuple[str, ...], accept: tuple[str, ...], scenario: str
+) -> None:
+    worker = scaled_out.deployment.start()
+    scaled_out.drop(pictures(COUNT))
+    scaled_out.wait_for_work()
+    redis.tell(*refuse)
+    scaled_out.pause(5, 10)
+    redis.tell(*accept)
+    scaled_out.survives(scenario)
+    assert worker.process.poll() is None
+
+
+@pytest.mark.long
+def test_a_database_that_does_not_write_for_a_while(scaled_out: Ground, postgres: MortalPostgres) -> None:
+    worker = scaled_out.deployment.start()
+    scaled_out.drop(pictures(COUNT))
+    scaled_out.wait_for_work()
+    url = scaled_out.deployment.settings.resolved_database_url
+    postgres.let_write(url, allowed=False)
+    scaled_out.pause(5, 10)
+    postgres.let_write(url, allowed=True)
+    scaled_out.survives("Postgres read-only for a while")
+    assert worker.process.poll() is None
+    assert "Traceback" not in scaled_out.deployment.logs()
+
+
+def test_the_embedded_broker_removed_under_the_worker(embedded: Ground) -> None:
+    worker = embedded.deployment.start()
+    embedded.drop(pictures(COUNT))
+    embedded.wait_for_work()
+    for _ in range(TIMES):
+        shutil.rmtree(embedded.deployment.settings.broker_folder)
+        embedded.pause(0.5, 2)
+    embedded.survives("the embedded broker's folder removed, again and again")
+    assert worker.process.poll() is None
 
 
 @pytest.mark.parametrize("request_to_stop", [signal.SIGINT, pytest.param(signal.SIGQUIT, marks=pytest.mark.long)])

@@ -1,9 +1,12 @@
 """The file broker: messages appear whole, and come back as they went."""
 
 import json
+import shutil
+import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from queue import Empty
 
 import pytest
 from kombu import Connection
@@ -128,3 +131,26 @@ def test_a_full_disk_is_a_channel_error_and_leaves_nothing(
     with connection.channel() as channel, pytest.raises(ChannelError, match="No space left"):
         channel._put(QUEUE, {})
     assert list(settings.broker_folder.glob("*.*")) == []
+
+
+def test_a_folder_that_was_removed_comes_back(connection: Connection, settings: Settings) -> None:
+    with connection.channel() as channel:
+        shutil.rmtree(settings.broker_folder)
+        with pytest.raises(Empty):
+            channel._get(QUEUE)
+        shutil.rmtree(settings.broker_folder)
+        channel._put(QUEUE, {"number": 1})
+        assert channel._get(QUEUE) == {"number": 1}
+        shutil.rmtree(settings.broker_folder)
+        channel.queue_declare(QUEUE)
+        channel._queue_bind(QUEUE, QUEUE, "", QUEUE)
+        assert channel.get_table(QUEUE) == [(QUEUE, "", QUEUE)]
+
+
+def test_a_full_temporary_folder_holds_no_message_up(
+    connection: Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "is not there"))
+    with connection.SimpleQueue(QUEUE) as queue:
+        queue.put({"number": 1})
+        assert queue.get(timeout=5).payload == {"number": 1}

@@ -1,5 +1,6 @@
 """Database engines: SQLite's durability, no shared connections, and no values in error texts."""
 
+import multiprocessing
 import os
 import sqlite3
 import threading
@@ -7,7 +8,7 @@ from contextlib import closing
 
 import pytest
 from sqlalchemy import Engine, text, update
-from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
+from sqlalchemy.exc import DBAPIError, IntegrityError, InternalError, OperationalError
 from sqlalchemy.orm import Session, sessionmaker
 
 from tests.worker.conftest import NOON
@@ -141,3 +142,48 @@ def _write_after_the_fork(engine: Engine, guard: ForkGuard) -> int:
         return 1
     except Exception:  # noqa: BLE001  nothing may leave the child
         return 2
+
+
+def test_a_postgres_that_does_not_write_may_be_back_later(postgres_engine: Engine) -> None:
+    change = text("UPDATE file SET original_name = :name")
+    with postgres_engine.connect() as connection:
+        connection.execute(text("SET TRANSACTION READ ONLY"))
+        with pytest.raises(OperationalError) as caught:
+            connection.execute(change, {"name": "Anna Test.dcm"})
+    assert type(caught.value.orig).__name__ == "ReadOnlySqlTransaction"
+    assert "Anna Test" not in str(caught.value)
+
+
+def test_a_postgres_transaction_that_is_misused_is_a_bug(postgres_engine: Engine) -> None:
+    with postgres_engine.connect() as connection:
+        with pytest.raises(DBAPIError):
+            connection.execute(text("SELECT 1 / 0"))
+        with pytest.raises(InternalError):
+            connection.execute(text("SELECT 1"))
+
+
+PROCESSES, TRANSACTIONS = 4, 50
+
+
+def _count_up(url: str) -> None:
+    """In a process of its own: read what is there, and write one more."""
+    engine = open_engine(url)
+    for _ in range(TRANSACTIONS):
+        with engine.begin() as connection:
+            count = connection.execute(text("SELECT number FROM counter")).scalar_one()
+            connection.execute(text("UPDATE counter SET number = :number"), {"number": count + 1})
+
+
+def test_four_processes_write_to_sqlite_and_none_finds_it_locked(sqlite_engine: Engine) -> None:
+    with sqlite_engine.begin() as connection:
+        connection.execute(text("CREATE TABLE counter (number INTEGER)"))
+        connection.execute(text("INSERT INTO counter VALUES (0)"))
+    context = multiprocessing.get_context("spawn")
+    writers = [context.Process(target=_count_up, args=(str(sqlite_engine.url),)) for _ in range(PROCESSES)]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join(120)
+    assert [writer.exitcode for writer in writers] == [0] * PROCESSES
+    with sqlite_engine.begin() as connection:
+        assert connection.execute(text("SELECT number FROM counter")).scalar_one() == PROCESSES * TRANSACTIONS

@@ -8,7 +8,8 @@ from types import TracebackType
 from typing import Any
 
 from sqlalchemy import URL, Engine, NullPool, create_engine, event, make_url
-from sqlalchemy.engine import Connection
+from sqlalchemy.engine import Connection, ExceptionContext
+from sqlalchemy.exc import InternalError, OperationalError
 from sqlalchemy.orm import Session, sessionmaker
 
 from worker.store.pseudonyms import INFO_KEY, Pseudonyms
@@ -25,6 +26,9 @@ SERVER_TIME_LIMITS = {
     "tcp_user_timeout": 15_000,  # milliseconds
 }
 """For Postgres, in libpq's words: a network that swallows packets ends a wait in half a minute, a slow query not."""
+
+SERVER_IS_ELSEWHERE = frozenset({"25006", "25P03", "25P04"})
+"""SQLSTATE of a server that does not write, as after a failover, and of one that ended a session for being slow."""
 
 
 class ForkGuard:
@@ -61,7 +65,8 @@ def open_engine(url: str, *, read_only: bool = False) -> Engine:
     SQLite: write-ahead log, every commit on disk before it returns (NORMAL may lose the last ones on power loss), and
     every transaction takes the write lock at once, so that reading and updating what is due is one atomic step. With
     `read_only` it takes none: reading neither waits for a writer nor holds one up, and writing is refused.
-    Errors never quote the values of a statement: file names are among them, and they end in logs.
+    Errors never quote the values of a statement: file names are among them, and they end in logs. What passes by itself
+    is an `OperationalError`, also what psycopg has another word for.
     """
     engine = create_engine(
         url,
@@ -70,6 +75,8 @@ def open_engine(url: str, *, read_only: bool = False) -> Engine:
         connect_args=_time_limits(make_url(url)),
         execution_options={"postgresql_readonly": True} if read_only else {},
     )
+    if engine.dialect.name == "postgresql":
+        event.listen(engine, "handle_error", _as_operational, retval=True)
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _prepare_sqlite)
         if read_only:
@@ -82,6 +89,14 @@ def _time_limits(url: URL) -> dict[str, int]:
     if url.get_backend_name() != "postgresql":
         return {}
     return {name: value for name, value in SERVER_TIME_LIMITS.items() if name not in url.query}
+
+
+def _as_operational(context: ExceptionContext) -> OperationalError | None:
+    error = context.sqlalchemy_exception
+    refusal = context.original_exception
+    if not isinstance(error, InternalError) or getattr(refusal, "sqlstate", None) not in SERVER_IS_ELSEWHERE:
+        return None
+    return OperationalError(error.statement, error.params, refusal, hide_parameters=True)
 
 
 def _prepare_sqlite(connection: Any, _record: object) -> None:
