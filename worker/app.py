@@ -11,6 +11,7 @@ from kombu.exceptions import ChannelError, OperationalError
 from worker.child_limits import leave_no_core_dumps
 from worker.child_signals import obey_the_parent_alone
 from worker.inbox import InboxStep
+from worker.lost_children import free_what_lost_children_held
 from worker.observability import announce, prepare_home
 from worker.pipeline import Queue, Stage
 from worker.services import Services
@@ -25,6 +26,8 @@ EMBEDDED_POLLING_SECONDS = 0.05
 BELL_LEASES = 2
 """Workers drop older bells, so a queue that nobody served does not flood them; the sweep rings once a lease while work
 is due, so that a busy worker finds a fresh one."""
+LAST_WORDS_SECONDS = 2.0
+"""So long the parent waits for what a killed child may still have answered."""
 SERVER_CONNECT_SECONDS = 5.0
 SERVER_ANSWER_SECONDS = 10.0
 """Longer than the second a BRPOP of kombu's blocks; a network that swallows packets must not hold the worker."""
@@ -58,6 +61,7 @@ def build_app(settings: Settings) -> TriageApp:
     prepare_home(app)
     announce(app)
     obey_the_parent_alone()
+    free_what_lost_children_held(app)
     leave_no_core_dumps()
     return app
 
@@ -73,6 +77,7 @@ def _configuration(settings: Settings) -> dict[str, Any]:
         "task_time_limit": settings.task_time_limit_seconds,
         "worker_concurrency": settings.concurrency,
         "worker_prefetch_multiplier": 1,
+        "worker_lost_wait": LAST_WORDS_SECONDS,
         "worker_max_memory_per_child": settings.max_memory_per_child_kb,
         "worker_hijack_root_logger": False,
         "worker_consumer": "worker.consumer:LastingConsumer",

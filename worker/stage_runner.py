@@ -40,17 +40,17 @@ STEPS: dict[str, Step] = {
 }
 
 
-def run_stage(stage: Stage, services: Services, ring: Ring) -> int:
-    """Take one claim's worth of due rows through `stage`; returns how many were claimed."""
+def run_stage(stage: Stage, services: Services, ring: Ring, task_id: str | None = None) -> int:
+    """Take one claim's worth of due rows through `stage`, returns how many were claimed."""
     try:
-        return _visit(stage, services, ring)
+        return _visit(stage, services, ring, task_id)
     except OperationalError as error:
         logger.warning("%s: the database does not answer (%s)", stage.name, type(error.orig).__name__)
         return 0
 
 
-def _visit(stage: Stage, services: Services, ring: Ring) -> int:
-    claim = _claim(stage, services, ring)
+def _visit(stage: Stage, services: Services, ring: Ring, task_id: str | None) -> int:
+    claim = _claim(stage, services, ring, task_id)
     if claim is None:
         return 0
     used_up = claim.crashes >= max(services.settings.max_attempts, FEWEST_ATTEMPTS)
@@ -61,10 +61,10 @@ def _visit(stage: Stage, services: Services, ring: Ring) -> int:
     return len(claim.ids)
 
 
-def _claim(stage: Stage, services: Services, ring: Ring) -> Claim | None:
-    now = services.now()
+def _claim(stage: Stage, services: Services, ring: Ring, task_id: str | None) -> Claim | None:
+    now, size = services.now(), services.settings.claim_size
     with services.session.begin() as session:
-        claim = claim_due(session, stage.table, stage.takes, services.settings.claim_size, now, services.lease)
+        claim = claim_due(session, stage.table, stage.takes, size, now, services.lease, task_id)
         more = claim is not None and any_due(session, stage.table, stage.takes, now)
     if more:
         ring(stage)

@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from celery import Task
+
 from worker.pipeline import STAGES, Stage
 from worker.stage_runner import run_stage
 
@@ -13,12 +15,12 @@ if TYPE_CHECKING:
 def register_tasks(app: "TriageApp") -> None:
     """Give the app a task for every stage."""
     for stage in STAGES.values():
-        app.task(name=stage.task_name, shared=False)(_visit(app, stage))
+        app.task(name=stage.task_name, shared=False, bind=True)(_visit(app, stage))
 
 
-def _visit(app: "TriageApp", stage: Stage) -> Callable[[], int]:
-    def visit() -> int:
-        return run_stage(stage, app.services, app.ring)
+def _visit(app: "TriageApp", stage: Stage) -> Callable[[Task], int]:
+    def visit(task: Task) -> int:
+        return run_stage(stage, app.services, app.ring, task.request.id)
 
     visit.__name__ = stage.name
     visit.__doc__ = f"Take due rows through the stage {stage.name!r}."

@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 
-from tests.system.deployment import Deployment
+from tests.system.deployment import Deployment, wait_until
 from tests.system.poisoned import Poison
 from tests.worker.scans import png
 from worker.cli.verification import verify
@@ -13,6 +13,8 @@ from worker.store.models import Event, FileState, ScanFile
 
 CLAIM = 64
 ATTEMPTS = 2
+LONGER_THAN_THE_TEST = 3600
+GOOD_ONES_SECONDS = 120.0
 DEADLY = frozenset({Poison.CRASH, Poison.LOOP_IN_C})
 """These cost a process each time; the others are stopped inside of it."""
 
@@ -28,6 +30,16 @@ def poisoned(deployment: Deployment) -> Deployment:
         "TRIAGE_LEASE_SECONDS": "2",
     }
     return deployment
+
+
+def test_the_rest_of_a_claim_does_not_wait_for_the_lease_of_who_killed_the_process(poisoned: Deployment) -> None:
+    poisoned.environment["TRIAGE_LEASE_SECONDS"] = str(LONGER_THAN_THE_TEST)
+    poisoned.drop("a bad one.png", png(1000) + Poison.CRASH.mark)
+    for number in range(CLAIM - 1):
+        poisoned.drop(f"good {number:02}.png", png(number))
+    poisoned.start(application="tests.system.poisoned")
+    wait_until(lambda: len(poisoned.reports()) == CLAIM - 1, GOOD_ONES_SECONDS, "all good ones", poisoned.logs)
+    assert poisoned.counts()[0] == {FileState.READ: CLAIM - 1, FileState.CLAIMED: 1}
 
 
 @pytest.mark.parametrize(

@@ -90,7 +90,7 @@ def test_a_task_visits_its_stage(
     monkeypatch.setattr("worker.tasks.run_stage", lambda *visit: visits.append(visit))
     embedded.services = services
     embedded.tasks["worker.analyse"]()
-    assert visits == [(ANALYSE, services, embedded.ring)]
+    assert visits == [(ANALYSE, services, embedded.ring, None)]
 
 
 def test_nothing_is_opened_when_the_application_is_built(embedded: TriageApp, caplog: pytest.LogCaptureFixture) -> None:

@@ -16,6 +16,7 @@ from worker.store.claims import (
     any_due,
     any_held,
     claim_due,
+    let_go_of_others,
     move,
     release,
     renew,
@@ -253,3 +254,38 @@ class TestTwoAtOnce:
         assert first is not None
         assert found[0] is not None
         assert (first.ids, found[0].ids) == (tuple(ids[:2]), tuple(ids[2:]))
+
+
+class TestLostChildren:
+    TASK = "0f8fad5b-d9cb-469f-a165-70867728950e"
+
+    def claim_as_task(self, sessions: Sessions, limit: int = 16) -> Claim:
+        with sessions.begin() as session:
+            found = claim_due(session, ScanFile, CLAIMED, limit, NOON, LEASE, self.TASK)
+        assert found is not None
+        return found
+
+    def test_all_but_the_row_in_hand_are_free_and_without_a_crash(self, sessions: Sessions) -> None:
+        done, in_hand, *others = add(sessions, *[NOON] * 5)
+        lost = self.claim_as_task(sessions)
+        with sessions.begin() as session:
+            move(session, ScanFile, done, lost.token, CLAIMED, state=READ)
+            assert let_go_of_others(session, ScanFile, self.TASK) == len(others)
+        taken = [claim_some(sessions) for _ in others]
+        assert ([(each.ids, each.crashes) for each in taken], claim(sessions)) == (
+            [((row,), 0) for row in others],
+            None,
+        )
+        later = claim_some(sessions, now=NOON + LEASE + seconds(1))
+        assert (later.ids, later.crashes) == ((in_hand,), 1)
+
+    def test_other_tasks_keep_theirs(self, sessions: Sessions) -> None:
+        add(sessions, *[NOON] * 4)
+        claim_some(sessions)
+        with sessions.begin() as session:
+            assert let_go_of_others(session, ScanFile, self.TASK) == 0
+        assert claim(sessions) is None
+
+    def test_one_task_delivered_twice_makes_two_claims(self, sessions: Sessions) -> None:
+        add(sessions, NOON, NOON)
+        assert self.claim_as_task(sessions, 1).token != self.claim_as_task(sessions, 1).token

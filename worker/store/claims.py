@@ -17,18 +17,29 @@ RETRY_DELAY_SECONDS = 2.0
 LONGEST_RETRY_DELAY_SECONDS = 300.0
 CLOCK_TOLERANCE = timedelta(minutes=1)
 """By which the clocks of several machines may differ."""
+HALF_A_TOKEN = 16
 MOST_DOUBLINGS = 10
 """Enough for the longest delay; a power of a thousand attempts would not fit a float."""
 
 
 @dataclass(frozen=True)
 class Claim:
-    """Rows this task holds until `lease_until` passes; `token` proves it at every move."""
+    """Rows this visit holds until `lease_until` passes; `token` proves it at every move."""
 
     token: str
     ids: tuple[int, ...]
     attempts: int
     crashes: int = 0
+
+
+def _token(task_id: str | None) -> str:
+    """Half of it is this visit's own: a message that a broker delivers twice makes two visits of one task."""
+    own = uuid4().hex
+    return own if task_id is None else own[:HALF_A_TOKEN] + _task_half(task_id)
+
+
+def _task_half(task_id: str) -> str:
+    return task_id.replace("-", "")[:HALF_A_TOKEN]
 
 
 def is_due(table: ClaimableTable, state: str, now: datetime) -> ColumnElement[bool]:
@@ -46,13 +57,20 @@ def _taken_alone(table: ClaimableTable) -> ColumnElement[bool]:
 
 
 def claim_due(
-    session: Session, table: ClaimableTable, state: str, limit: int, now: datetime, lease: timedelta
+    session: Session,
+    table: ClaimableTable,
+    state: str,
+    limit: int,
+    now: datetime,
+    lease: timedelta,
+    task_id: str | None = None,
 ) -> Claim | None:
     """Take up to `limit` due rows, most urgent first, then longest waiting; `None` when nothing is due.
 
     A row that was tried before is taken alone, so that one poisonous file cannot spend its neighbours' attempts; so is
     a DICOM study, whose slices fill batches of their own and which idle workers should share.
     Postgres skips rows other workers are taking; on SQLite the transaction already holds the write lock.
+    By the Celery task's id the parent finds the claim of a child that was killed (`let_go_of_others`).
     """
     due = (
         select(table.id, table.attempts, table.crashes, table.lease_token, _taken_alone(table).label("alone"))
@@ -66,7 +84,7 @@ def claim_due(
         return None
     first = rows[0]
     ids = (first.id,) if first.alone else tuple(row.id for row in rows if not row.alone)
-    token = uuid4().hex
+    token = _token(task_id)
     # whoever fails in an orderly way lets go of the row; a token still there was left behind
     died = int(first.lease_token is not None)
     session.execute(
@@ -85,6 +103,27 @@ def claim_due(
             .execution_options(synchronize_session=False)
         )
     return Claim(token, ids, first.attempts + 1, first.crashes + died)
+
+
+def let_go_of_others(session: Session, table: ClaimableTable, task_id: str) -> int:
+    """Free what a killed task held but for the row in hand, which keeps its lease; returns how many.
+
+    Steps go through a claim in its order: the first row left is the one in hand, and the others had no part in it.
+    """
+    held = (
+        select(table.id)
+        .where(table.lease_token.endswith(_task_half(task_id)))
+        .order_by(table.rank, table.waiting_since, table.id)
+        .with_for_update()
+    )
+    others = session.scalars(held).all()[1:]
+    session.execute(
+        update(table)
+        .where(table.id.in_(others))
+        .values(lease_until=None, lease_token=None)
+        .execution_options(synchronize_session=False)
+    )
+    return len(others)
 
 
 def renew(session: Session, table: ClaimableTable, claim: Claim, until: datetime) -> None:
