@@ -6,28 +6,21 @@ tell of files inside a folder that was moved in.
 """
 
 import logging
-import os
-import queue
 import signal
 import time
-import warnings
 from collections.abc import Callable
-from enum import Enum
 from pathlib import Path
 from typing import Any
 
 from celery import bootsteps
 from sqlalchemy.exc import OperationalError
-from watchdog.events import FileSystemEvent, FileSystemEventHandler
-from watchdog.observers import Observer
-from watchdog.observers.api import BaseObserver
-from watchdog.observers.polling import PollingObserverVFS
 
 from worker import inbox_files
 from worker.errors import io_error_name
+from worker.inbox_walk import MOST_LEVELS, is_too_deep
+from worker.inbox_watch import Heard, InboxWatch
 from worker.pipeline import INTAKE, Queue
 from worker.services import Services
-from worker.settings import Settings, WatchMode
 from worker.stability import Look, StabilityTracker
 from worker.store import queries
 
@@ -39,40 +32,6 @@ ADOPT_AFTER_SECONDS = 10.0
 """A claimed folder without a row is left alone this long: its claimer is probably writing the row."""
 
 
-class Heard(Enum):
-    """What an event says about a path."""
-
-    WRITTEN = "written"
-    COMPLETE = "complete"
-    FOLDER = "folder"
-
-
-MEANING = {
-    "created": Heard.WRITTEN,
-    "modified": Heard.WRITTEN,
-    "closed": Heard.COMPLETE,
-    "moved": Heard.COMPLETE,
-}
-NEW_FOLDER_EVENTS = frozenset({"created", "moved"})
-"""A folder is also "modified" by every file in it; listing it each time would cost the square of the files."""
-
-
-class InboxEvents(FileSystemEventHandler):
-    """Watchdog's callbacks, on its own thread: only puts what it hears into a queue."""
-
-    def __init__(self) -> None:
-        self.heard: queue.SimpleQueue[tuple[Path, Heard]] = queue.SimpleQueue()
-
-    def on_any_event(self, event: FileSystemEvent) -> None:
-        """Keep the path that now exists, and what is known of it."""
-        path = Path(str(event.dest_path or event.src_path))
-        if event.is_directory:
-            if event.event_type in NEW_FOLDER_EVENTS:
-                self.heard.put((path, Heard.FOLDER))
-        elif event.event_type in MEANING:
-            self.heard.put((path, MEANING[event.event_type]))
-
-
 class Inbox:
     """Everything the bootstep does, apart from Celery."""
 
@@ -81,34 +40,19 @@ class Inbox:
         self._ring_intake = ring_intake
         self._folder = services.settings.inbox
         self._claimed = services.settings.claimed
-        self._events = InboxEvents()
+        self._watch = InboxWatch(services.settings)
         self._tracker = StabilityTracker(services.settings.settle_seconds)
         self._next_listing = 0.0
         self._had_room = True
-        self._observer: BaseObserver | None = None
+        self._too_deep = 0
 
     def open(self) -> None:
         """Start listening."""
-        # watchdog warns when it meets a new folder twice, which is harmless, and quotes paths, which are patient data
-        warnings.filterwarnings("ignore", "Callback with id", RuntimeWarning)
-        try:
-            self._observer = self._listen(_observer(self._services.settings))
-        except OSError as error:
-            # the system's inotify limits (fs.inotify.max_user_watches, max_user_instances) are used up
-            logger.warning("inbox: no kernel events (%s), looking regularly instead", io_error_name(error))
-            self._observer = self._listen(_polling(self._services.settings))
-
-    def _listen(self, observer: BaseObserver) -> BaseObserver:
-        observer.schedule(self._events, str(self._folder), recursive=True)
-        observer.start()
-        return observer
+        self._watch.open()
 
     def close(self) -> None:
         """Stop listening; files not claimed yet stay in the inbox for the next start."""
-        if self._observer is not None:
-            self._observer.stop()
-            self._observer.join()
-            self._observer = None
+        self._watch.close()
 
     def look(self) -> None:
         """One round; what the disk or the database refuses now is tried again in the next ones."""
@@ -127,18 +71,31 @@ class Inbox:
         self._hear()
         if now >= self._next_listing:
             self._next_listing = now + self._services.settings.rescan_seconds
-            self._tracker.noticed(inbox_files.list_inbox(self._folder))
-            inbox_files.remove_empty_folders(self._folder, time.time())
-            self._adopt()
+            try:
+                self._list()
+            finally:  # whatever is wrong with the inbox, scans claimed before go on
+                self._adopt()
         settled = self._settled(now)
         if settled and self._has_room():
             self._claim(settled[:CLAIMS_A_LOOK])
 
+    def _list(self) -> None:
+        self._tracker.noticed(inbox_files.list_inbox(self._folder))
+        inbox_files.remove_empty_folders(self._folder, time.time())
+        too_deep = inbox_files.folders_too_deep(self._folder)
+        if too_deep > self._too_deep:
+            logger.warning("inbox: folders below %d levels, or of too long a path, are left: %d", MOST_LEVELS, too_deep)
+        self._too_deep = too_deep
+
     def _hear(self) -> None:
         new_folders = set()
-        for _ in range(self._events.heard.qsize()):
-            path, heard = self._events.heard.get_nowait()
-            if not path.is_relative_to(self._folder) or inbox_files.is_ignored(path.relative_to(self._folder)):
+        for _ in range(self._watch.heard.qsize()):
+            path, heard = self._watch.heard.get_nowait()
+            if not path.is_relative_to(self._folder):
+                continue
+            relative = path.relative_to(self._folder)
+            folder = relative if heard is Heard.FOLDER else relative.parent
+            if is_too_deep(self._folder / folder, len(folder.parts)) or inbox_files.is_ignored(relative):
                 continue
             if heard is Heard.FOLDER:
                 new_folders.add(path)
@@ -148,7 +105,7 @@ class Inbox:
                 self._tracker.written(path)
         for folder in new_folders:
             if not folder.is_symlink():
-                self._tracker.noticed(inbox_files.list_inbox(folder))
+                self._tracker.noticed(inbox_files.list_inbox(folder, len(folder.relative_to(self._folder).parts)))
 
     def _settled(self, now: float) -> list[Path]:
         settled = []
@@ -217,17 +174,6 @@ class Inbox:
             self._register(
                 [claim_id for claim_id in unknown if not inbox_files.drop_empty_claim(self._claimed, claim_id)]
             )
-
-
-def _observer(settings: Settings) -> BaseObserver:
-    if settings.watch is WatchMode.POLLING:
-        return _polling(settings)
-    return Observer()
-
-
-def _polling(settings: Settings) -> BaseObserver:
-    """Lists the inbox regularly; with watchdog's own `os.stat` it would walk into folders that links lead to."""
-    return PollingObserverVFS(os.lstat, os.scandir, polling_interval=settings.settle_seconds)
 
 
 class InboxStep(bootsteps.StartStopStep):  # type: ignore[misc]  # celery is untyped

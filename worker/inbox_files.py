@@ -10,6 +10,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from worker.folder_descriptors import folder_below
+from worker.inbox_walk import Folder, walk
 
 IGNORED_PATTERNS = (".*", "*.part", "*.tmp", "*.filepart", "*.crdownload", "~*", "*~", "Thumbs.db")
 """Names of files still being written, and of file managers' own files; they count once they are renamed."""
@@ -23,20 +24,26 @@ def is_ignored(relative: Path) -> bool:
     return any(fnmatch(part, pattern) for part in relative.parts for pattern in IGNORED_PATTERNS)
 
 
-def list_inbox(inbox: Path) -> Iterator[Path]:
-    """Every regular file that counts, below the inbox; links are not followed, pipes and devices never opened."""
-    for folder, names in _folders(inbox):
-        for name in names:
-            path = folder / name
+def list_inbox(inbox: Path, level: int = 0) -> Iterator[Path]:
+    """Every regular file that counts, below the inbox or a folder `level` levels below it.
+
+    Links are not followed, pipes and devices never opened, folders that are too deep not looked into.
+    """
+    for folder in folders(inbox, level):
+        for name in folder.names:
+            path = folder.path / name
             if not is_ignored(Path(name)) and is_regular(path):
                 yield path
 
 
-def _folders(inbox: Path) -> Iterator[tuple[Path, list[str]]]:
-    """Every folder that counts, from the inbox down, with the names of its files."""
-    for folder, subfolders, names in os.walk(inbox):
-        subfolders[:] = [name for name in subfolders if not is_ignored(Path(name))]
-        yield Path(folder), names
+def folders(inbox: Path, level: int = 0) -> Iterator[Folder]:
+    """Every folder that counts, from the inbox down."""
+    return walk(inbox, lambda name: is_ignored(Path(name)), level)
+
+
+def folders_too_deep(inbox: Path) -> int:
+    """How many folders are not looked into for their depth; those in them are not counted."""
+    return sum(folder.too_deep for folder in folders(inbox))
 
 
 def is_regular(path: Path) -> bool:
@@ -161,7 +168,7 @@ def drop_empty_claim(claimed: Path, claim_id: str) -> bool:
 
 def remove_empty_folders(inbox: Path, now: float) -> None:
     """Clear away folders whose files have all been taken, a while after the last of them; `now` in epoch seconds."""
-    for path in reversed([folder for folder, _ in _folders(inbox)]):
+    for path in reversed([folder.path for folder in folders(inbox)]):
         if path in (inbox, inbox / URGENT_FOLDER):
             continue
         try:

@@ -84,7 +84,7 @@ def test_without_kernel_events_it_looks_regularly(
         def start(self) -> None:
             raise OSError(errno.ENOSPC, "inotify watch limit reached")
 
-    monkeypatch.setattr("worker.inbox.Observer", Refused)
+    monkeypatch.setattr("worker.inbox_watch.Observer", Refused)
     services.settings.settle_seconds = 0.1
     watching = Watching(services)
     watching.inbox.open()
@@ -113,7 +113,9 @@ class TestEvents:
     ) -> None:
         listed: list[Path] = []
         real = inbox_files.list_inbox
-        monkeypatch.setattr(inbox_files, "list_inbox", lambda folder: (listed.append(folder), real(folder))[1])
+        monkeypatch.setattr(
+            inbox_files, "list_inbox", lambda folder, *level: (listed.append(folder), real(folder, *level))[1]
+        )
         names = [f"{number}.jpg" for number in range(300)]
         for name in names:
             (watching.folder / name).write_bytes(b"bytes")
@@ -289,7 +291,7 @@ class TestTrouble:
     def test_a_disk_that_refuses_is_logged_without_the_path(
         self, unopened: Watching, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
     ) -> None:
-        def refuse(folder: Path) -> None:
+        def refuse(folder: Path, *_: int) -> None:
             raise PermissionError(13, "Permission denied", str(folder / "Anna Test.jpg"))
 
         monkeypatch.setattr(inbox_files, "list_inbox", refuse)

@@ -7,6 +7,8 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 from worker.cli.doctor.lines import Line, ok, trouble, warning
+from worker.inbox_files import folders_too_deep
+from worker.inbox_walk import MOST_LEVELS, MOST_PATH_BYTES, walk
 from worker.settings import Settings, WatchMode
 
 INBOX = "inbox"
@@ -27,6 +29,7 @@ def check_watching(settings: Settings) -> Iterator[Line]:
         yield warning(INBOX, f"{sentence} They are seen every {settings.rescan_seconds:g} s.", USE_POLLING)
     else:
         yield from _kernel_events(settings.inbox)
+    yield from _too_deep(settings.inbox)
     database_kind = file_system(settings.home)
     if settings.database_url is None and database_kind and any(fnmatch(database_kind, each) for each in NETWORK):
         sentence = f"The SQLite database is on a network file system ({database_kind}), where it can be damaged."
@@ -56,7 +59,7 @@ def _kernel_events(inbox: Path) -> Iterator[Line]:
     except OSError:
         yield ok(INBOX, "The kernel's events are used; it names no limits of them.")
         return
-    folders = 1 + sum(len(subfolders) for _, subfolders, _ in os.walk(inbox))
+    folders = sum(1 + folder.too_deep for folder in walk(inbox, lambda _: False))
     sentence = f"The inbox has {folders:,} folders, and fs.inotify.max_user_watches is {watches:,}"
     if folders > watches:
         remedy = f"sysctl fs.inotify.max_user_watches={4 * folders}, or set TRIAGE_WATCH=polling."
@@ -69,6 +72,14 @@ def _kernel_events(inbox: Path) -> Iterator[Line]:
         )
     else:
         yield ok(INBOX, f"{sentence}.")
+
+
+def _too_deep(inbox: Path) -> Iterator[Line]:
+    count = folders_too_deep(inbox)
+    if count:
+        limits = f"below {MOST_LEVELS} levels, or with a path of more than {MOST_PATH_BYTES:,} bytes"
+        sentence = f"Folders of the inbox nested too deeply ({limits}): {count:,}. What is in them is not taken."
+        yield warning(INBOX, sentence, "Move their files up, or remove them.")
 
 
 def _one_more_instance() -> bool:
