@@ -28,6 +28,18 @@ def make_folders(settings: Settings) -> None:
     _make_home(settings)
     for private in (settings.store, settings.broker_folder, settings.broker_folder / "control", settings.cache):
         _make_private(private)
+    make_inbox(settings)
+    if settings.database_url is None:
+        _make_database_file(settings.home / DATABASE_FILE)
+    Outbox(settings.outbox, settings.share_mode).prepare()
+
+
+def make_inbox(settings: Settings) -> None:
+    """Make the inbox with its urgent folder, and the private one for claimed files.
+
+    Raises:
+        OSError: a folder cannot be made, or is not what it has to be.
+    """
     # sticky: nobody but the worker can put another folder in the place of `.claimed`
     inbox_mode = settings.share_mode | stat.S_ISVTX
     settings.inbox.mkdir(exist_ok=True)
@@ -39,9 +51,6 @@ def make_folders(settings: Settings) -> None:
     if settings.claimed.is_symlink():
         raise NotADirectoryError(f"{settings.claimed} is a link, and somebody else put it there: remove it")
     _make_private(settings.claimed)
-    if settings.database_url is None:
-        _make_database_file(settings.home / DATABASE_FILE)
-    Outbox(settings.outbox, settings.share_mode).prepare()
 
 
 def is_open_to_others(folder: Path) -> bool:

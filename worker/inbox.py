@@ -17,6 +17,7 @@ from sqlalchemy.exc import OperationalError
 
 from worker import inbox_files
 from worker.errors import io_error_name
+from worker.folders import make_inbox
 from worker.inbox_walk import MOST_LEVELS, is_too_deep
 from worker.inbox_watch import Heard, InboxWatch
 from worker.pipeline import INTAKE, Queue
@@ -43,6 +44,7 @@ class Inbox:
         self._watch = InboxWatch(services.settings)
         self._tracker = StabilityTracker(services.settings.settle_seconds)
         self._next_listing = 0.0
+        self._next_mending = 0.0
         self._had_room = True
         self._too_deep = 0
 
@@ -68,6 +70,10 @@ class Inbox:
     def _round(self) -> None:
         """Hear events, list when it is time, claim what is settled, adopt what a crash left behind."""
         now = time.monotonic()
+        if now >= self._next_mending and (self._watch.is_lost() or not self._folder.is_dir()):
+            self._next_mending = now + self._services.settings.rescan_seconds
+            self._mend()
+            self._next_listing = now
         self._hear()
         if now >= self._next_listing:
             self._next_listing = now + self._services.settings.rescan_seconds
@@ -78,6 +84,17 @@ class Inbox:
         settled = self._settled(now)
         if settled and self._has_room():
             self._claim(settled[:CLAIMS_A_LOOK])
+
+    def _mend(self) -> None:
+        """The inbox was removed or replaced, or the watch on it has ended: make it and watch it anew."""
+        logger.warning(
+            "inbox: %s",
+            "its watch has ended, opened anew" if self._folder.is_dir() else "the folder is gone, made anew",
+        )
+        make_inbox(self._services.settings)
+        if self._watch.is_lost():
+            self._watch.close()
+            self._watch.open()
 
     def _list(self) -> None:
         self._tracker.noticed(inbox_files.list_inbox(self._folder))

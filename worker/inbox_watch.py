@@ -64,6 +64,7 @@ class InboxWatch:
         self._events = InboxEvents()
         self._observer: BaseObserver | None = None
         self._threads: list[threading.Thread] = []
+        self._watched: tuple[int, int] | None = None
 
     @property
     def heard(self) -> "queue.SimpleQueue[tuple[Path, Heard]]":
@@ -74,7 +75,9 @@ class InboxWatch:
         """Start listening: to the kernel, else by polling, else not at all."""
         # watchdog warns when it meets a new folder twice, which is harmless, and quotes paths, which are patient data
         warnings.filterwarnings("ignore", "Callback with id", RuntimeWarning)
+        watched = self._inbox_identity()
         if self._settings.watch is WatchMode.INOTIFY and self._is_heard_by(self._kernel, "no kernel events"):
+            self._watched = watched  # the kernel watches this folder, whatever its name becomes; polling the name
             return
         self._is_heard_by(self._polling, "new files cannot be watched for")
 
@@ -107,9 +110,22 @@ class InboxWatch:
         scan = scan_for_watchdog(settings.inbox)
         return PollingObserverVFS(os.lstat, scan, polling_interval=settings.settle_seconds)
 
-    def has_died(self) -> bool:
-        """Has a thread of the watch ended by itself? Watchdog's do so by errors that they do not expect."""
-        return not all(thread.is_alive() for thread in self._threads)
+    def is_lost(self) -> bool:
+        """Will nothing be heard any more, though the watch was opened?
+
+        The inbox may have been removed, renamed or mounted over; and threads of watchdog die of errors that they do
+        not expect.
+        """
+        if not all(thread.is_alive() for thread in self._threads):
+            return True
+        return self._watched is not None and self._watched != self._inbox_identity()
+
+    def _inbox_identity(self) -> tuple[int, int] | None:
+        try:
+            status = self._settings.inbox.stat()
+        except OSError:
+            return None
+        return status.st_dev, status.st_ino
 
     def close(self) -> None:
         """Stop listening."""
@@ -117,4 +133,4 @@ class InboxWatch:
             self._observer.stop()
             if self._observer.is_alive():
                 self._observer.join()
-        self._observer, self._threads = None, []
+        self._observer, self._threads, self._watched = None, [], None
