@@ -18,6 +18,7 @@ from sqlalchemy.exc import OperationalError
 from worker import inbox_files
 from worker.errors import io_error_name
 from worker.folders import make_inbox
+from worker.inbox_elsewhere import mend_claim
 from worker.inbox_walk import MOST_LEVELS, is_too_deep
 from worker.inbox_watch import Heard, InboxWatch
 from worker.pipeline import INTAKE, Queue
@@ -188,9 +189,17 @@ class Inbox:
             for claim_id in finished:
                 inbox_files.forget_claim(self._claimed, claim_id)
             unknown = [claim_id for claim_id in chunk if claim_id not in known]
-            self._register(
-                [claim_id for claim_id in unknown if not inbox_files.drop_empty_claim(self._claimed, claim_id)]
-            )
+            self._register([claim_id for claim_id in unknown if self._is_left_whole(claim_id)])
+
+    def _is_left_whole(self, claim_id: str) -> bool:
+        """Is there a file in this claim of a killed worker, and is it more than half a copy?"""
+        if inbox_files.drop_empty_claim(self._claimed, claim_id):
+            return False
+        try:
+            return mend_claim(self._folder, self._claimed / claim_id)
+        except OSError as error:
+            logger.warning("inbox: a claim is left for later: %s", io_error_name(error))
+            return False
 
 
 class InboxStep(bootsteps.StartStopStep):  # type: ignore[misc]  # celery is untyped

@@ -1,5 +1,6 @@
 """The inbox as files: which names count, how one is claimed, where a claimed one lies, how it is let go."""
 
+import errno
 import fcntl
 import os
 import shutil
@@ -10,6 +11,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from worker.folder_descriptors import folder_below
+from worker.inbox_elsewhere import claim_by_copy
 from worker.inbox_walk import Folder, walk
 
 IGNORED_PATTERNS = (".*", "*.part", "*.tmp", "*.filepart", "*.crdownload", "~*", "*~", "Thumbs.db")
@@ -88,6 +90,8 @@ def is_being_written(path: Path) -> bool:
 def claim(inbox: Path, claimed: Path, path: Path) -> str | None:
     """Rename `path` into a folder of its own under `claimed`; whoever renames first owns the file.
 
+    From a file system that is mounted inside the inbox it is copied.
+
     Returns:
         The claim id, or `None` when another worker was faster or there is no file to take (any more).
 
@@ -99,7 +103,7 @@ def claim(inbox: Path, claimed: Path, path: Path) -> str | None:
     is_taken = False
     try:
         target.parent.mkdir(parents=True)
-        is_taken = _take(inbox, path, target)
+        is_taken = _take(inbox, claimed / claim_id, path.relative_to(inbox))
     except FileNotFoundError:
         return None
     finally:
@@ -108,11 +112,18 @@ def claim(inbox: Path, claimed: Path, path: Path) -> str | None:
     return claim_id if is_taken else None
 
 
-def _take(inbox: Path, path: Path, target: Path) -> bool:
-    with folder_below(inbox, path.relative_to(inbox).parent) as folder:
-        if not is_takeable(os.stat(path.name, dir_fd=folder, follow_symlinks=False)):
+def _take(inbox: Path, claim: Path, relative: Path) -> bool:
+    target = claim / relative
+    with folder_below(inbox, relative.parent) as folder:
+        if not is_takeable(os.stat(relative.name, dir_fd=folder, follow_symlinks=False)):
             return False
-        os.rename(path.name, target, src_dir_fd=folder)
+        try:
+            os.rename(relative.name, target, src_dir_fd=folder)
+        except OSError as error:
+            if error.errno != errno.EXDEV:
+                raise
+            drop_empty_claim(claim.parent, claim.name)
+            return claim_by_copy(folder, claim, relative)
         if is_takeable(target.lstat()):
             return True
         # something else was put there in between: back it goes, under a name that nothing has

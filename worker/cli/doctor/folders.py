@@ -69,7 +69,7 @@ def _writing_fails(folder: Path) -> str | None:
 def _claims_are_renames(settings: Settings) -> Line:
     if settings.inbox.stat().st_dev == settings.claimed.stat().st_dev:
         return ok(FOLDERS, "A file is claimed by one rename: .claimed is on the inbox's own file system.")
-    sentence = f"{settings.claimed} is on another file system than the inbox: nothing can be claimed."
+    sentence = f"{settings.claimed} is on another file system than the inbox: every file has to be copied."
     return trouble(FOLDERS, sentence, "Mount the whole inbox, with .claimed in it, from one place.")
 
 
