@@ -16,6 +16,7 @@ from celery import bootsteps
 from sqlalchemy.exc import OperationalError
 
 from worker import inbox_files
+from worker.empty_folders import EmptyFolders
 from worker.errors import io_error_name
 from worker.folders import make_inbox
 from worker.inbox_elsewhere import mend_claim
@@ -47,6 +48,7 @@ class Inbox:
         self._next_listing = 0.0
         self._next_mending = 0.0
         self._had_room = True
+        self._empty_folders = EmptyFolders()
         self._too_deep = 0
 
     def open(self) -> None:
@@ -99,7 +101,8 @@ class Inbox:
 
     def _list(self) -> None:
         self._tracker.noticed(inbox_files.list_inbox(self._folder))
-        inbox_files.remove_empty_folders(self._folder, time.time())
+        found = inbox_files.folders_with_files(self._folder)
+        inbox_files.remove_folders(self._empty_folders.look(found, time.monotonic()))
         too_deep = inbox_files.folders_too_deep(self._folder)
         if too_deep > self._too_deep:
             logger.warning("inbox: folders below %d levels, or of too long a path, are left: %d", MOST_LEVELS, too_deep)

@@ -5,7 +5,8 @@ import fcntl
 import os
 import shutil
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from fnmatch import fnmatch
 from pathlib import Path
 from uuid import uuid4
@@ -18,7 +19,6 @@ IGNORED_PATTERNS = (".*", "*.part", "*.tmp", "*.filepart", "*.crdownload", "~*",
 """Names of files still being written, and of file managers' own files; they count once they are renamed."""
 URGENT_FOLDER = "stat"
 """Files under `inbox/stat/` are taken first."""
-EMPTY_FOLDER_SECONDS = 24 * 3600.0
 
 
 def is_ignored(relative: Path) -> bool:
@@ -177,13 +177,19 @@ def drop_empty_claim(claimed: Path, claim_id: str) -> bool:
     return True
 
 
-def remove_empty_folders(inbox: Path, now: float) -> None:
-    """Clear away folders whose files have all been taken, a while after the last of them; `now` in epoch seconds."""
-    for path in reversed([folder.path for folder in folders(inbox)]):
-        if path in (inbox, inbox / URGENT_FOLDER):
-            continue
-        try:
-            if now - path.stat().st_mtime > EMPTY_FOLDER_SECONDS:
-                path.rmdir()
-        except OSError:
-            continue  # not empty, or somebody else removed it
+def folders_with_files(inbox: Path) -> dict[Path, bool]:
+    """Every folder that may come and go, those above before those in them: is a file below it, ignored or not?"""
+    found: dict[Path, bool] = {}
+    for folder in folders(inbox):
+        found[folder.path] = bool(folder.names)
+    for path in reversed(found):
+        if found[path] and path.parent in found:
+            found[path.parent] = True
+    return {path: has_files for path, has_files in found.items() if path not in (inbox, inbox / URGENT_FOLDER)}
+
+
+def remove_folders(paths: Iterable[Path]) -> None:
+    """Those that are empty, and still there."""
+    for path in paths:
+        with suppress(OSError):
+            path.rmdir()

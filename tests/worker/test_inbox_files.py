@@ -22,8 +22,6 @@ STRANGE_NAMES = [
     b"no extension",
 ]
 
-A_DAY = 24 * 3600 + 1
-
 
 @pytest.fixture
 def inbox(tmp_path: Path) -> Path:
@@ -177,23 +175,21 @@ class TestNames:
 
 
 class TestClearing:
-    def test_folders_emptied_a_while_ago_go(self, inbox: Path, claimed: Path) -> None:
-        now = time.time()
-        for folder in ("old/deep", "stat", "kept", ".claimed/c1"):
-            (inbox / folder).mkdir(parents=True, exist_ok=True)
-        put(inbox / "kept" / "a.jpg")
-        for _ in range(2):  # removing a folder touches the one above
-            for folder in ("old/deep", "old", "stat", "kept", ".claimed/c1"):
-                if (inbox / folder).exists():
-                    os.utime(inbox / folder, (now - A_DAY, now - A_DAY))
-            inbox_files.remove_empty_folders(inbox, now)
-        assert {path.name for path in inbox.iterdir()} == {"stat", "kept", ".claimed"}
-        assert (claimed / "c1").is_dir()
+    def test_folders_with_files_somewhere_below(self, inbox: Path) -> None:
+        put(inbox / "study" / "series" / "a.jpg")
+        put(inbox / "kept" / ".keep")
+        for folder in ("stat", "study/empty", ".claimed/c1"):
+            (inbox / folder).mkdir(parents=True)
+        found = {str(path.relative_to(inbox)): files for path, files in inbox_files.folders_with_files(inbox).items()}
+        assert found == {"study": True, "study/series": True, "study/empty": False, "kept": True}
+        assert list(found).index("study") < list(found).index("study/series")
 
-    def test_a_folder_just_made_stays(self, inbox: Path) -> None:
-        (inbox / "new").mkdir()
-        inbox_files.remove_empty_folders(inbox, time.time() + 59)
-        assert (inbox / "new").is_dir()
+    def test_only_empty_folders_go(self, inbox: Path) -> None:
+        (inbox / "study" / "series").mkdir(parents=True)
+        path = put(inbox / "late" / "a.jpg")
+        inbox_files.remove_folders([inbox / "study" / "series", inbox / "study", inbox / "late", inbox / "gone"])
+        assert list(inbox_files.list_inbox(inbox)) == [path]
+        assert not (inbox / "study").exists()
 
 
 def test_a_file_that_somebody_may_still_write_to_is_known(inbox: Path) -> None:
