@@ -9,6 +9,7 @@ import logging
 import signal
 import time
 from collections.abc import Callable
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -86,7 +87,10 @@ class Inbox:
                 self._adopt()
         settled = self._settled(now)
         if settled and self._has_room():
-            self._claim(settled[:CLAIMS_A_LOOK])
+            settled.sort(key=self._rank)
+            # asked of no more files than are taken: it opens each
+            complete = (path for path in settled if not inbox_files.is_being_written(path))
+            self._claim(list(islice(complete, CLAIMS_A_LOOK)))
 
     def _mend(self) -> None:
         """The inbox was removed or replaced, or the watch on it has ended: make it and watch it anew."""
@@ -138,12 +142,12 @@ class Inbox:
                 continue
             if not inbox_files.is_takeable(status):
                 self._tracker.forget(path)
-            elif self._stands_still(path, Look(status.st_size, status.st_mtime_ns), now):
+            elif self._tracker.look(path, Look(status.st_size, status.st_mtime_ns), now):
                 settled.append(path)
         return settled
 
-    def _stands_still(self, path: Path, found: Look, now: float) -> bool:
-        return self._tracker.look(path, found, now) and not inbox_files.is_being_written(path)
+    def _rank(self, path: Path) -> int:
+        return inbox_files.rank_of(str(path)[len(str(self._folder)) + 1 :])
 
     def _has_room(self) -> bool:
         has_room = self._services.has_room()

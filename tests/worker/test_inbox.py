@@ -236,6 +236,30 @@ class TestListing:
         unopened.look_until(lambda: len(unopened.rows()) == 10)
         assert unopened.rings == 3
 
+    def test_the_urgent_are_among_the_first_and_no_more_are_opened_than_taken(
+        self, unopened: Watching, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("worker.inbox.CLAIMS_A_LOOK", 4)
+        asked: list[Path] = []
+        monkeypatch.setattr(inbox_files, "is_being_written", lambda path: bool(asked.append(path)))
+        paths = [unopened.folder / f"{number}.jpg" for number in range(10)]
+        for path in (*paths, unopened.folder / "stat" / "now.jpg"):
+            path.touch()
+        unopened.inbox._tracker.noticed(paths)  # before the listing finds the urgent one
+        unopened.look_until(lambda: unopened.rings == 1)
+        assert len(asked) == 4
+        assert unopened.rows()[0].original_name == "stat/now.jpg"
+        unopened.look_until(lambda: len(unopened.rows()) == 11)
+        assert len(asked) == 11
+
+    def test_files_being_written_take_no_places(self, unopened: Watching, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("worker.inbox.CLAIMS_A_LOOK", 2)
+        monkeypatch.setattr(inbox_files, "is_being_written", lambda path: path.name < "3")
+        for number in range(6):
+            (unopened.folder / f"{number}.jpg").touch()
+        unopened.look_until_taken("3.jpg", "4.jpg", "5.jpg")
+        assert len(unopened.rows()) == 3
+
     def test_a_full_disk_leaves_files_where_they_are(self, unopened: Watching, monkeypatch: pytest.MonkeyPatch) -> None:
         (unopened.folder / "a.jpg").write_bytes(b"bytes")
         asked: list[None] = []
