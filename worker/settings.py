@@ -149,6 +149,11 @@ class Settings(BaseSettings):
         return self.home / "store"
 
     @property
+    def unpacking(self) -> Path:
+        """Where archives are unpacked: in the store, so that each member gets to its place in it by a rename."""
+        return self.store / ".unpacking"
+
+    @property
     def broker_folder(self) -> Path:
         """Messages of the embedded broker."""
         return self.home / "broker"

@@ -191,9 +191,9 @@ class Auditor:
                 if self._is_old(path):
                     yield Finding(Trouble.PART_LEFT_OVER, str(path.relative_to(home)))
         waiting = {row.claim_id for row in self.snapshot.files if row.state == FileState.CLAIMED}
-        for path in _entries(home / "unpacking"):
+        for path in _entries(self.settings.unpacking):
             if path.name not in waiting and self._is_old(path):
-                yield Finding(Trouble.UNPACKING_LEFT_OVER, f"unpacking/{path.name}")
+                yield Finding(Trouble.UNPACKING_LEFT_OVER, str(path.relative_to(home)))
 
     def _is_old(self, path: Path) -> bool:
         return is_older(path, self.now, HOUR)

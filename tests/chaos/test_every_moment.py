@@ -22,9 +22,9 @@ from worker.settings import DATABASE_FILE
 QUICK = {
     "TRIAGE_SETTLE_SECONDS": "0.01",
     "TRIAGE_QUIET_SECONDS": "0.05",
-    "TRIAGE_LEASE_SECONDS": "0.3",
+    # a lease is as many retry delays as with the settings that are shipped, and so are the attempts
+    "TRIAGE_LEASE_SECONDS": "0.75",
     "TRIAGE_RESCAN_SECONDS": "0.05",
-    "TRIAGE_MAX_ATTEMPTS": "50",
     "TRIAGE_MIN_FREE_BYTES": "0",
 }
 IN_THE_GATE = 16

@@ -1,8 +1,10 @@
 """How files come: slowly, in folders, under other names first, twice, very many, unheard."""
 
+import os
 import shutil
 import signal
 import subprocess
+import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from itertools import zip_longest
@@ -26,6 +28,16 @@ def test_the_same_files_twice(ground: Ground) -> None:
     ground.drop(first)
     ground.drop({f"again/{name}": drop for name, drop in first.items()})
     ground.survives("the same files twice")
+
+
+@pytest.mark.skipif(not os.access("/dev/shm", os.W_OK), reason="there is no second file system")
+def test_the_inbox_is_a_disk_of_its_own(ground: Ground) -> None:
+    with tempfile.TemporaryDirectory(prefix="triage-", dir="/dev/shm") as elsewhere:
+        ground.deployment.home.mkdir(parents=True)
+        ground.deployment.settings.inbox.symlink_to(elsewhere)
+        ground.deployment.start()
+        ground.drop(mixed(3))
+        ground.survives("the inbox is a disk of its own")
 
 
 def write_slowly(ground: Ground, pieces: Mapping[str, Sequence[bytes]], least: float, most: float) -> None:

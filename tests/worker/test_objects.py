@@ -55,3 +55,18 @@ def test_a_source_that_fails_leaves_nothing_behind(store: ObjectStore) -> None:
     with pytest.raises(OSError, match="unplugged"):
         store.put(FailingStream())
     assert files(store) == []
+
+
+def test_files_are_taken_in_by_a_rename(store: ObjectStore) -> None:
+    sha256, _ = store.put(io.BytesIO(b"known"))
+    folder = store.root / ".aside"
+    folder.mkdir()
+    contents = {folder / "1": b"one", folder / "2": b"two", folder / "3": b"known", folder / "4": b"known"}
+    for path, content in contents.items():
+        path.write_bytes(content)
+    inodes = {path.stat().st_ino for path in contents}
+    store.take({path: hashlib.sha256(content).hexdigest() for path, content in contents.items()})
+    assert list(folder.iterdir()) == []
+    assert sorted(path.read_bytes() for path in files(store)) == [b"known", b"one", b"two"]
+    assert {path.stat().st_ino for path in files(store)} <= inodes
+    assert store.path_of(sha256).read_bytes() == b"known"

@@ -1,25 +1,35 @@
 """Every stage in one process: real files, real intake, real PDFs, SQLite; only the network is a stand-in."""
 
+import errno
 import hashlib
 import logging
+import os
 import shutil
+from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
+from datetime import timedelta
 from io import BytesIO
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 
 import pytest
 from pypdf import PdfReader
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from tests.worker.conftest import ClockedServices
 from tests.worker.scans import FakePredictor, archive, dicom, enhanced, png, windowed
 from trainer.runtime.records import GreyImage, SlicePrediction
 from worker import inbox_files
 from worker.domain import ReadInstance
+from worker.folders import make_folders
+from worker.intake.archives import ExtractedMember, extract
 from worker.intake.read import read_instance
 from worker.pipeline import ANALYSE, DELIVER, INTAKE, REPORT, STAGES, Stage
 from worker.stage_runner import STEPS, run_stage
+from worker.steps import archive as archive_step
 from worker.steps import deliver, intake, pixels
 from worker.store import queries
 from worker.store.claims import Claim, claim_due
@@ -327,11 +337,73 @@ class TestArchive:
             patch.setattr("worker.steps.archive.move", lambda *_, **__: (_ for _ in ()).throw(RuntimeError("killed")))
             with pytest.raises(RuntimeError, match="killed"):
                 home.visit(INTAKE)
-        assert len(home.files()) == 3
+        assert len(home.files()) == 1
+        assert list(home.settings.unpacking.iterdir()) == []
         home.services.wait(31)
         home.run_when_quiet()
         assert len(home.files()) == 3
         assert len(home.study().instances) == 2
+
+    @pytest.mark.parametrize(
+        ("error", "seconds"),
+        [(KeyboardInterrupt(), 0), (OSError(errno.ENOSPC, "full"), 20)],
+        ids=["killed", "full disk"],
+    )
+    def test_nothing_is_lost_of_one_that_is_cut_short_after_it_was_unpacked(
+        self, home: Home, monkeypatch: pytest.MonkeyPatch, error: BaseException, seconds: int
+    ) -> None:
+        """With the lease and the attempts that are shipped, which members without bytes would use up meanwhile."""
+        until = home.services.now() + timedelta(seconds=seconds)
+
+        def fail(*_: object) -> None:
+            raise error
+
+        home.drop("study.zip", archive({f"{number}.png": png(number) for number in range(3)}))
+        for _ in range(120):
+            with monkeypatch.context() as patch, suppress(KeyboardInterrupt):
+
+                def extract_and_fail(*arguments: Any, patch: pytest.MonkeyPatch = patch) -> list[ExtractedMember]:
+                    members = extract(*arguments)
+                    patch.setattr(Path, "rename", fail)
+                    patch.setattr(Path, "replace", fail)
+                    return members
+
+                if home.services.now() <= until:
+                    patch.setattr(archive_step, "extract", extract_and_fail)
+                while home.visit(INTAKE):
+                    pass
+            home.services.wait(1)
+        assert [row.state for row in home.files().values()] == [FileState.READ] * 4
+
+    def test_one_that_is_given_up_leaves_nothing_unpacked(self, home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+        content = archive({"1.png": png(1)})
+        home.drop("study.zip", content)
+        with monkeypatch.context() as patch:
+            patch.setattr(archive_step.shutil, "rmtree", lambda *_, **__: None)  # as nobody can who is killed
+            patch.setattr(archive_step, "extract", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+            with pytest.raises(KeyboardInterrupt):
+                home.visit(INTAKE)
+        assert list(home.settings.unpacking.iterdir()) != []
+        with home.services.session.begin() as session:
+            session.execute(update(ScanFile).values(crashes=home.settings.max_attempts))
+        home.services.wait(31)
+        home.run()
+        row = home.files()["study.zip"]
+        assert (row.state, row.reason) == (FileState.REJECTED, "timeout")
+        assert list(home.settings.unpacking.iterdir()) == []
+
+    @pytest.mark.skipif(not os.access("/dev/shm", os.W_OK), reason="there is no second file system")
+    def test_an_inbox_on_a_disk_of_its_own(self, home: Home) -> None:
+        with TemporaryDirectory(prefix="triage-", dir="/dev/shm") as elsewhere:
+            shutil.rmtree(home.settings.inbox)
+            home.settings.inbox.symlink_to(elsewhere)
+            make_folders(home.settings)
+            assert home.settings.claimed.stat().st_dev != home.settings.store.stat().st_dev
+            home.drop("study.zip", archive({"1.dcm": dicom(7, 1), "2.dcm": dicom(7, 2), "notes.jpg": b"no picture"}))
+            home.run()
+            assert home.study().state == StudyState.REPORTED
+            states = Counter(row.state for row in home.files().values())
+            assert states == {FileState.READ: 3, FileState.REJECTED: 1}
 
     def test_one_that_is_refused_is_given_back_whole(self, home: Home) -> None:
         content = archive({"../escape.dcm": dicom(7, 1), "2.dcm": dicom(7, 2)})

@@ -126,7 +126,7 @@ BREAKS: dict[Trouble, Callable[[Home], object]] = {
     Trouble.REJECTION_ORPHAN: lambda home: old(made(home.outbox / "rejected" / "00000099" / SECRET).parent),
     Trouble.REJECTION_DAMAGED: lambda home: damage(home.rejected() / f"{SECRET}.txt"),
     Trouble.PART_LEFT_OVER: lambda home: made(home.services.settings.store / ".0.part"),
-    Trouble.UNPACKING_LEFT_OVER: lambda home: old(made(home.path / "unpacking" / ("d" * 32) / "0000").parent),
+    Trouble.UNPACKING_LEFT_OVER: lambda home: old(made(home.services.settings.unpacking / ("d" * 32) / "0000").parent),
     Trouble.PURGE_LEFT_OVER: leave_a_purged_report,
     Trouble.PAGE_STALE: lambda home: home.update(Study, Study.id > 0, priority="review", patient_name=SECRET),
 }

@@ -1,8 +1,8 @@
-"""An archive is a drop of its own: its members become claimed files, the archive itself is done."""
+"""An archive is a drop of its own: its members become stored files, the archive itself is done."""
 
 import shutil
 from pathlib import Path
-from uuid import UUID, uuid5
+from uuid import uuid4
 
 from worker.inbox_files import is_ignored
 from worker.intake.archives import ExtractedMember, extract
@@ -17,38 +17,37 @@ from worker.store.objects import PRIVATE_FOLDER
 
 
 def unpack(services: Services, claim: Claim, row: ScanFile, path: Path) -> bool:
-    """If `path` is an archive, hand out its members and finish it; False for any other file.
+    """If `path` is an archive, file its members and finish it; False for any other file.
 
     Raises:
         RejectedError: the archive is refused as a whole.
     """
     if file_type(path) is not FileType.ZIP:
         return False
-    unpacked = services.settings.home / "unpacking" / row.claim_id
-    shutil.rmtree(unpacked, ignore_errors=True)
-    unpacked.mkdir(mode=PRIVATE_FOLDER, parents=True)
-    members = [member for member in extract(path, unpacked, services.limits) if not is_ignored(Path(member.name))]
-    _hand_out(services, row, members)
-    shutil.rmtree(unpacked, ignore_errors=True)
-    with services.session.begin() as session:
-        if move(session, ScanFile, row.id, claim.token, INTAKE.takes, state=FileState.READ):
-            queries.record(session, "unpacked", services.now(), file_id=row.id, detail=f"{len(members)} members")
+    folder = services.settings.unpacking / row.claim_id
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(mode=PRIVATE_FOLDER, parents=True)
+    try:
+        members = [member for member in extract(path, folder, services.limits) if not is_ignored(Path(member.name))]
+        services.objects.take({member.path: member.sha256 for member in members})
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    _file_members(services, claim, row, members)
     return True
 
 
-def _hand_out(services: Services, row: ScanFile, members: list[ExtractedMember]) -> None:
-    """Register the members as claimed files, then put them where claimed files lie.
+def _file_members(services: Services, claim: Claim, row: ScanFile, members: list[ExtractedMember]) -> None:
+    """Register the members and finish the archive, in one commit and with all bytes in the store.
 
-    The rows come first, so that no member is ever taken for an orphan without archive and name; their ids are the same
-    at every attempt, so that one cut short doubles nothing. A row whose file is not there yet is simply tried later.
+    A worker killed before it leaves no member that waits for its bytes, one killed after it has nothing left to do.
     """
-    claim_ids = {member: uuid5(UUID(row.claim_id), member.path.name).hex for member in members}
     now = services.now()
     with services.session.begin() as session:
-        for member, claim_id in claim_ids.items():
-            name = f"{row.original_name}/{member.name}"
-            queries.add_file(session, claim_id, name, row.rank, now, archive_id=row.id)
-    for member, claim_id in claim_ids.items():
-        folder = services.settings.claimed / claim_id
-        folder.mkdir(exist_ok=True)
-        member.path.rename(folder / member.path.name)
+        if not move(session, ScanFile, row.id, claim.token, INTAKE.takes, state=FileState.READ):
+            return
+        for member in members:
+            queries.add_file(
+                session, uuid4().hex, f"{row.original_name}/{member.name}", row.rank, now,
+                archive_id=row.id, sha256=member.sha256, size_bytes=member.size_bytes,
+            )  # fmt: skip
+        queries.record(session, "unpacked", now, file_id=row.id, detail=f"{len(members)} members")

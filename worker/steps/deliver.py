@@ -1,6 +1,7 @@
 """Into the outbox: reports of studies, and rejected files with their reason. Announced only when on disk."""
 
 import logging
+import shutil
 
 from worker.inbox_files import claimed_file, forget_claim
 from worker.outbox import Outbox, rejected_folder, report_path, safe_name
@@ -85,4 +86,6 @@ def deliver_rejected(services: Services, claim: Claim) -> None:
             if move(session, ScanFile, row.id, claim.token, REJECT.takes, state=FileState.REJECTED):
                 queries.record(session, "returned", now, file_id=row.id)
         forget_claim(services.settings.claimed, row.claim_id)
+        # an archive that killed its processes left what it was unpacked to
+        shutil.rmtree(services.settings.unpacking / row.claim_id, ignore_errors=True)
         logger.info("file %d rejected: %s", row.id, row.reason)

@@ -57,10 +57,17 @@ def insert_once(session: Session, table: type[Any], unique: str, **values: Any) 
     session.execute(dialect.insert(table).values(**values).on_conflict_do_nothing(index_elements=unique.split()))
 
 
-def add_file(
-    session: Session, claim_id: str, original_name: str, rank: int, now: datetime, archive_id: int | None = None
-) -> None:
-    """Register a claimed file; a second time changes nothing. The name is not kept where text is not."""
+def add_file(session: Session, claim_id: str, original_name: str, rank: int, now: datetime, **of_a_member: Any) -> None:
+    """Register a claimed file; a second time changes nothing. The name is not kept where text is not.
+
+    Args:
+        session: the caller commits.
+        claim_id: its claim, or that made up for a member of an archive.
+        original_name: below the inbox.
+        rank: lower goes first.
+        now: when it came.
+        of_a_member: `archive_id`, `sha256` and `size_bytes`, since members are stored before they have rows.
+    """
     name = original_name if pseudonyms_of(session) is None else neutral_file_name(claim_id)
     insert_once(
         session,
@@ -70,10 +77,10 @@ def add_file(
         original_name=name,
         state=FileState.CLAIMED,
         rank=rank,
-        archive_id=archive_id,
         received_at=now,
         waiting_since=now,
         not_before=now,
+        **of_a_member,
     )
 
 
