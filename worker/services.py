@@ -74,9 +74,9 @@ class Services:
         """How long a claim lasts."""
         return timedelta(seconds=self.settings.lease_seconds)
 
-    def has_room(self) -> bool:
-        """Is there more free space than intake needs to keep clear?"""
-        return shutil.disk_usage(self.settings.home).free >= self.settings.min_free_bytes
+    def has_room(self, wanted_bytes: int = 0) -> bool:
+        """Would so much more leave the free space that intake needs to keep clear?"""
+        return shutil.disk_usage(self.settings.home).free - wanted_bytes >= self.settings.min_free_bytes
 
     @staticmethod
     def now() -> datetime:

@@ -24,6 +24,8 @@ def test_room_is_what_intake_must_keep_clear(
     services = Services(settings.model_copy(update={"min_free_bytes": 1000}))
     assert services.has_room() is has_room
     assert asked == [settings.home]
+    assert not services.has_room(max(1, free - 1000 + 1))
+    assert services.has_room(free - 1000) is True
 
 
 def test_the_real_disk_has_room_for_nothing_and_not_for_more_than_it_is(settings: Settings) -> None:

@@ -13,6 +13,7 @@ from datetime import timedelta
 from io import BytesIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -496,7 +497,7 @@ class TestTrouble:
     def test_a_full_disk_only_delays_intake(self, home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
         home.drop("a.png", png(1))
         with monkeypatch.context() as patch:
-            patch.setattr(home.services, "has_room", lambda: False)
+            patch.setattr(home.services, "has_room", lambda _: False)
             for _ in range(10):
                 home.run()
                 home.services.wait(300)
@@ -504,6 +505,31 @@ class TestTrouble:
         assert len(list(home.settings.claimed.iterdir())) == 1
         home.run()
         assert home.study().state == StudyState.REPORTED
+
+    @pytest.mark.parametrize("room_for", ["half of it", "its copy and half of its members"])
+    def test_an_archive_waits_for_room_before_anything_is_written(
+        self, home: Home, monkeypatch: pytest.MonkeyPatch, room_for: str
+    ) -> None:
+        content = archive({f"{number}.png": png(number) for number in range(20)})  # they do not get smaller in it
+        free = len(content) * (1 if room_for == "half of it" else 3) // 2
+        seen = set()
+
+        def disk_usage(_: object) -> SimpleNamespace:
+            stored = sum(path.stat().st_size for path in home.settings.store.rglob("*") if path.is_file())
+            seen.add(stored)
+            return SimpleNamespace(free=free - stored)
+
+        home.drop("study.zip", content)
+        with monkeypatch.context() as patch:
+            patch.setattr(shutil, "disk_usage", disk_usage)
+            for _ in range(10):
+                home.run()
+                home.services.wait(300)
+        assert home.files()["study.zip"].state == FileState.CLAIMED
+        assert seen <= {0, len(content)}, "nothing of it was unpacked"
+        assert list(home.settings.unpacking.glob("*")) == []
+        home.run()
+        assert len(home.studies()) == 20
 
     def test_an_outbox_that_cannot_be_written_only_delays_delivery(
         self, home: Home, caplog: pytest.LogCaptureFixture

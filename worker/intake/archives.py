@@ -8,13 +8,13 @@ import stat
 import struct
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from worker.errors import Reason, RejectedError
+from worker.errors import Reason, RejectedError, TransientError
 from worker.intake.elements import cleaned
 from worker.intake.files import CHUNK_BYTES, open_regular
 from worker.intake.limits import IntakeLimits
@@ -54,6 +54,10 @@ _ZIP_ERRORS = (
 _DAMAGED = "The archive is damaged or not a zip that can be opened; pack the study again and send it again."
 
 
+HasRoom = Callable[[int], bool]
+"""Says whether the disk takes so many more bytes."""
+
+
 @dataclass(frozen=True)
 class ExtractedMember:
     """One file taken out of an archive.
@@ -72,7 +76,9 @@ class ExtractedMember:
     sha256: str
 
 
-def extract(path: Path, destination: Path, limits: IntakeLimits) -> list[ExtractedMember]:
+def extract(
+    path: Path, destination: Path, limits: IntakeLimits, has_room: HasRoom = lambda _: True
+) -> list[ExtractedMember]:
     """Unpack every file of an archive into a folder; a refusal leaves nothing of it behind.
 
     Nested archives are written like any file, and `read.read_instance` refuses them one by one.
@@ -81,8 +87,10 @@ def extract(path: Path, destination: Path, limits: IntakeLimits) -> list[Extract
         path: the archive.
         destination: an existing folder for this archive alone.
         limits: entries, bytes and ratio allowed; bytes are counted, what headers claim is not relied on.
+        has_room: asked for everything before the first byte is written, and again on the way, since others write too.
 
     Raises:
+        TransientError: there is none.
         RejectedError: `bad_archive` when one entry has an absolute path, `..`, a link or a device, is encrypted or
             compressed in another way than deflate, or when there are too many entries or bytes; `too_large` for the
             archive file itself; as `files.open_regular`.
@@ -95,7 +103,7 @@ def extract(path: Path, destination: Path, limits: IntakeLimits) -> list[Extract
         written: list[Path] = []
         undo.callback(_remove, written)
         try:
-            members = _unpack(file, size, destination, written, limits)
+            members = _unpack(file, destination, written, limits, _Budget(limits, size, has_room))
         except _ZIP_ERRORS as error:
             raise RejectedError(Reason.BAD_ARCHIVE, _DAMAGED) from error
         except OSError as error:
@@ -107,14 +115,15 @@ def extract(path: Path, destination: Path, limits: IntakeLimits) -> list[Extract
 
 
 def _unpack(
-    file: BinaryIO, size: int, destination: Path, written: list[Path], limits: IntakeLimits
+    file: BinaryIO, destination: Path, written: list[Path], limits: IntakeLimits, budget: "_Budget"
 ) -> list[ExtractedMember]:
     """Check all entries, then write them; `written` grows before each file is made."""
-    _check_directory_size(file, size, limits)
-    budget = _Budget(limits, size)
+    _check_directory_size(file, limits)
     members = []
     with zipfile.ZipFile(file) as archive:
-        for number, info in enumerate(_checked(archive.infolist(), limits)):
+        infos = _checked(archive.infolist(), limits)
+        budget.ask_for(sum(info.file_size for info in infos))
+        for number, info in enumerate(infos):
             target = destination / f"{number:06d}"
             written.append(target)
             members.append(_write_member(archive, info, target, budget))
@@ -126,16 +135,28 @@ def _unpack(
 class _Budget:
     """Bytes that may still be unpacked from one archive."""
 
-    def __init__(self, limits: IntakeLimits, archive_bytes: int) -> None:
+    def __init__(self, limits: IntakeLimits, archive_bytes: int, has_room: HasRoom) -> None:
         by_ratio = max(limits.inflate_free_bytes, limits.max_archive_ratio * archive_bytes)
         self._left = min(limits.max_archive_bytes, by_ratio)
+        self._has_room = has_room
+
+    def ask_for(self, claimed: int) -> None:
+        """Make sure that the disk takes what the headers claim, or as much of it as may be unpacked at all.
+
+        Raises:
+            TransientError: it does not.
+        """
+        if not self._has_room(min(claimed, self._left)):
+            raise TransientError("the disk has no room for what an archive holds (TRIAGE_MIN_FREE_BYTES): make room")
 
     def spend(self, count: int) -> None:
-        """Take `count` bytes off.
+        """Take `count` bytes off, which are to be written next.
 
         Raises:
             RejectedError: `bad_archive` when they are not there.
+            TransientError: the disk has become too full for them.
         """
+        self.ask_for(count)
         self._left -= count
         if self._left < 0:
             sentence = "The archive unpacks to far more data than a study of its size has; send the images unpacked."
@@ -201,12 +222,13 @@ def _display_name(info: zipfile.ZipInfo) -> str:
         return info.filename
 
 
-def _check_directory_size(file: BinaryIO, size: int, limits: IntakeLimits) -> None:
+def _check_directory_size(file: BinaryIO, limits: IntakeLimits) -> None:
     """Refuse a directory of millions of entries before zipfile makes an object of each.
 
     Raises:
         RejectedError: `bad_archive`.
     """
+    size = file.seek(0, os.SEEK_END)
     file.seek(max(0, size - _TAIL_BYTES))
     tail = file.read(_TAIL_BYTES)
     file.seek(0)

@@ -21,6 +21,7 @@ def unpack(services: Services, claim: Claim, row: ScanFile, path: Path) -> bool:
 
     Raises:
         RejectedError: the archive is refused as a whole.
+        TransientError: the disk has no room for what is in it.
     """
     if file_type(path) is not FileType.ZIP:
         return False
@@ -28,7 +29,8 @@ def unpack(services: Services, claim: Claim, row: ScanFile, path: Path) -> bool:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(mode=PRIVATE_FOLDER, parents=True)
     try:
-        members = [member for member in extract(path, folder, services.limits) if not is_ignored(Path(member.name))]
+        extracted = extract(path, folder, services.limits, services.has_room)
+        members = [member for member in extracted if not is_ignored(Path(member.name))]
         services.objects.take({member.path: member.sha256 for member in members})
     finally:
         shutil.rmtree(folder, ignore_errors=True)

@@ -4,7 +4,6 @@ import logging
 import os
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import BinaryIO
 
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
@@ -69,25 +68,25 @@ def _read(services: Services, path: Path) -> ReadInstance:
 def _stored(services: Services, claim: Claim, row: ScanFile) -> Path:
     """Copy the claimed file into the store, unless an earlier attempt did; its place there, named by its sha256."""
     if row.sha256 is None:
-        if not services.has_room():
-            raise TransientError("the disk of TRIAGE_HOME is nearly full (TRIAGE_MIN_FREE_BYTES): make room")
         path = claimed_file(services.settings.claimed, row.claim_id)
         if path is None:
             if claim.attempts > services.settings.max_attempts:
                 raise RejectedError(Reason.UNREADABLE, "The file vanished before it could be stored; send it again.")
             raise TransientError(f"file {row.id}: its claimed copy is not there (yet)")
         with open_regular(path) as source:
-            _refuse_oversized(source, services.limits)
-            sha256, size = services.objects.put(source)
+            size = os.fstat(source.fileno()).st_size
+            _refuse_oversized(size, services.limits)
+            if not services.has_room(size):
+                raise TransientError(f"the disk has no room for file {row.id} (TRIAGE_MIN_FREE_BYTES): make room")
+            sha256, stored_size = services.objects.put(source)
         with services.session.begin() as session:
             stored = session.get_one(ScanFile, row.id)
-            stored.sha256, stored.size_bytes = sha256, size
+            stored.sha256, stored.size_bytes = sha256, stored_size
         row.sha256 = sha256
     return services.objects.path_of(row.sha256)
 
 
-def _refuse_oversized(source: BinaryIO, limits: IntakeLimits) -> None:
-    size = os.fstat(source.fileno()).st_size
+def _refuse_oversized(size: int, limits: IntakeLimits) -> None:
     if size > max(limits.max_file_bytes, limits.max_archive_bytes):
         sentence = f"The file has {size >> 20} MiB, more than any scan or archive may have; send single studies."
         raise RejectedError(Reason.TOO_LARGE, sentence)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from worker.errors import Reason, RejectedError
+from worker.errors import Reason, RejectedError, TransientError
 from worker.intake.archives import extract
 from worker.intake.limits import IntakeLimits
 
@@ -50,6 +50,32 @@ def test_members(out: Path) -> None:
     assert members[0].sha256 == hashlib.sha256(b"one" * 1000).hexdigest()
     assert all(member.path.parent == out and member.path.name.isdigit() for member in members)
     assert all(stat.S_IMODE(member.path.stat().st_mode) == 0o600 for member in members)
+
+
+def test_room_is_asked_for_before_the_first_byte_and_on_the_way(out: Path) -> None:
+    path = out.parent / "study.zip"
+    path.write_bytes(zipped({"1.dcm": b"one" * 1000, "2.dcm": b"three"}))
+    asked: list[int] = []
+
+    def has_room(wanted: int) -> bool:
+        asked.append(wanted)
+        return len(asked) < 3  # others fill the disk meanwhile
+
+    with pytest.raises(TransientError, match="no room"):
+        extract(path, out, LIMITS, has_room)
+    assert asked == [3005, 3000, 5]
+    assert list(out.iterdir()) == []
+
+
+def test_no_more_room_is_asked_for_than_may_be_used(out: Path) -> None:
+    path = out.parent / "study.zip"
+    content = bytearray(zipped({"1.dcm": b"x"}))
+    at = content.find(b"PK\x01\x02") + 24
+    content[at : at + 4] = struct.pack("<I", 0xFFFFFFF0)
+    path.write_bytes(content)
+    asked: list[int] = []
+    extract(path, out, LIMITS, lambda wanted: not asked.append(wanted))
+    assert asked == [LIMITS.inflate_free_bytes, 1]
 
 
 def test_folders_and_clutter_are_left_out(out: Path) -> None:
