@@ -406,6 +406,18 @@ class TestArchive:
             states = Counter(row.state for row in home.files().values())
             assert states == {FileState.READ: 3, FileState.REJECTED: 1}
 
+    def test_one_inside_another_is_not_opened(self, home: Home) -> None:
+        """There are archives that hold themselves, and would be unpacked for ever."""
+        inner = archive({"1.png": png(1)})
+        home.drop("study.zip", archive({"inner.zip": inner, "2.png": png(2)}))
+        home.run()
+        files = home.files()
+        assert set(files) == {"study.zip", "study.zip/inner.zip", "study.zip/2.png"}
+        row = files["study.zip/inner.zip"]
+        assert (row.state, row.reason) == (FileState.REJECTED, "unsupported_type")
+        assert [path.read_bytes() for path in (home.rejected / f"{row.id:08d}").glob("*.zip")] == [inner]
+        assert files["study.zip/2.png"].state == FileState.READ
+
     def test_one_that_is_refused_is_given_back_whole(self, home: Home) -> None:
         content = archive({"../escape.dcm": dicom(7, 1), "2.dcm": dicom(7, 2)})
         home.drop("study.zip", content)

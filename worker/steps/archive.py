@@ -19,11 +19,13 @@ from worker.store.objects import PRIVATE_FOLDER
 def unpack(services: Services, claim: Claim, row: ScanFile, path: Path) -> bool:
     """If `path` is an archive, file its members and finish it; False for any other file.
 
+    A member that is one itself is left to `read_instance`, which refuses it: there are archives that hold themselves.
+
     Raises:
         RejectedError: the archive is refused as a whole.
         TransientError: the disk has no room for what is in it.
     """
-    if file_type(path) is not FileType.ZIP:
+    if row.archive_id is not None or file_type(path) is not FileType.ZIP:
         return False
     folder = services.settings.unpacking / row.claim_id
     shutil.rmtree(folder, ignore_errors=True)
