@@ -8,9 +8,13 @@ from statistics import median
 from worker.domain import GreyRange, InstanceHeader, StudyKind
 
 
-def public_study_id(study_uid: str) -> str:
-    """The 12 characters by which people and scripts name a study: a hash, since a UID can name a hospital."""
-    return hashlib.sha256(study_uid.encode()).hexdigest()[:12]
+def public_study_id(study_uid: str, taken: int = 0) -> str:
+    """The 12 characters by which people and scripts name a study: a hash, since a UID can name a hospital.
+
+    So few can be made to meet. Where other studies have the first `taken` of them, this is the next.
+    """
+    text = study_uid if taken == 0 else f"{study_uid} {taken}"
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 def ready_at(

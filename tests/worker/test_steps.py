@@ -19,6 +19,8 @@ from typing import Any
 import pytest
 from pypdf import PdfReader
 from sqlalchemy import select, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
 
 from tests.worker.conftest import ClockedServices
 from tests.worker.scans import FakePredictor, archive, dicom, enhanced, png, windowed
@@ -154,6 +156,32 @@ class TestPicture:
         home.run()
         assert [row.state for row in home.files().values()] == [FileState.READ, FileState.DUPLICATE]
 
+    def test_what_the_database_refuses_again_and_again_is_given_up(
+        self, home: Home, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        add_instance = queries.add_instance
+
+        def refuse(session: Session, file: ScanFile, *arguments: Any) -> Study:
+            if file.original_name == "2.png":
+                raise IntegrityError("INSERT", {"patient": "Anna"}, Exception("Anna"))
+            return add_instance(session, file, *arguments)
+
+        monkeypatch.setattr(intake.queries, "add_instance", refuse)
+        for number in (1, 2, 3):
+            home.drop(f"{number}.png", png(number))
+        for crashes in range(home.settings.max_attempts + 1):
+            home.run()
+            files = home.files()
+            assert [files[name].state for name in ("1.png", "3.png")] == [FileState.READ] * 2
+            assert (files["2.png"].state, files["2.png"].crashes) == (FileState.CLAIMED, crashes)
+            home.services.wait(1000)
+        home.run()
+        row = home.files()["2.png"]
+        assert (row.state, row.reason) == (FileState.REJECTED, "timeout")
+        assert (home.rejected / f"{row.id:08d}" / "2.png").read_bytes() == png(2)
+        assert "file 2 is refused by the database, again" in caplog.text
+        assert "Anna" not in caplog.text
+
 
 class TestDicomStudy:
     def test_waits_until_it_is_quiet_then_is_read_whole(self, home: Home) -> None:
@@ -166,6 +194,18 @@ class TestDicomStudy:
         study = home.study()
         assert (study.state, study.incomplete, len(study.instances)) == (StudyState.REPORTED, False, 3)
         assert home.pdf_names() == [f"{study.public_id}-r1.pdf"]
+
+    def test_two_studies_whose_public_ids_meet(self, home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(queries, "public_study_id", lambda _, taken=0: f"{taken:012d}")
+        for number in (1, 2):
+            for study in (7, 8, 9):
+                home.drop(f"{study} {number}.dcm", dicom(study, number))
+            home.run()
+        home.run_when_quiet()
+        assert [(study.public_id, len(study.instances)) for study in home.studies()] == [
+            (f"{number:012d}", 2) for number in range(3)
+        ]
+        assert home.pdf_names() == [f"{number:012d}-r1.pdf" for number in range(3)]
 
     def test_a_missing_slice_is_noted(self, home: Home) -> None:
         for number in (1, 2, 4):

@@ -23,6 +23,12 @@ def test_the_public_name_is_a_hash_of_the_uid() -> None:
     assert int(public_study_id("1.2.3"), 16)
 
 
+def test_a_public_id_that_another_study_has_is_followed_by_others() -> None:
+    ids = {public_study_id("1.2.3", taken) for taken in range(10)}
+    assert len(ids) == 10
+    assert all(len(each) == 12 and int(each, 16) for each in ids)
+
+
 class TestReady:
     def test_an_image_at_once(self) -> None:
         assert ready_at(StudyKind.IMAGE, NOON, NOON, QUIET, QUIET_MAX) == NOON

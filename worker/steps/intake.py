@@ -46,7 +46,18 @@ def take_in(services: Services, claim: Claim) -> None:
             with services.session.begin() as session:
                 release(session, ScanFile, claim, row.id, services.now(), crashed=True)
         except IntegrityError:
-            raise TransientError(f"file {row.id}: another worker filed the same bytes at the same moment") from None
+            _refused_by_the_database(services, claim, row)
+
+
+def _refused_by_the_database(services: Services, claim: Claim, row: ScanFile) -> None:
+    """Let go of a file that another worker may have filed at the same moment: the next try finds that out.
+
+    What is refused again has no such excuse, and counts as a crash, so that it is given up one day.
+    """
+    tried_before = claim.attempts > 1
+    logger.warning("file %d is refused by the database%s", row.id, ", again" if tried_before else "; tried again")
+    with services.session.begin() as session:
+        release(session, ScanFile, claim, row.id, services.now(), crashed=tried_before)
 
 
 def _take_in_one(services: Services, claim: Claim, row: ScanFile) -> None:

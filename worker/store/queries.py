@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime, timedelta
+from itertools import count
 from typing import Any
 
 from sqlalchemy import delete, select, update
@@ -214,7 +215,7 @@ def _study_for_update(session: Session, header: InstanceHeader, rank: int, now: 
         session,
         Study,
         "study_uid",
-        public_id=public_study_id(header.study_uid),
+        public_id=_public_id(session, header.study_uid),
         study_uid=header.study_uid,
         kind=header.kind,
         state=StudyState.COLLECTING,
@@ -235,6 +236,15 @@ def _study_for_update(session: Session, header: InstanceHeader, rank: int, now: 
     if study is None:
         raise TransientError("the study was purged at this moment; its new file makes it anew")
     return study
+
+
+def _public_id(session: Session, study_uid: str) -> str:
+    """The first that no other study has."""
+    for taken in count():
+        public_id = public_study_id(study_uid, taken)
+        if session.scalar(select(Study.study_uid).where(Study.public_id == public_id)) in (None, study_uid):
+            break
+    return public_id
 
 
 def _series(session: Session, study: Study, header: InstanceHeader) -> Series:
