@@ -13,6 +13,7 @@ from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from trainer.runtime.predictor import EngineName
+from worker.file_cost import seconds_for
 
 DATABASE_FILE = "triage.db"
 CONTAINER_SECRETS = Path("/run/secrets")
@@ -81,7 +82,10 @@ class Settings(BaseSettings):
     )
     concurrency: int = Field(2, ge=1, description="Worker processes of one worker.")
     task_time_limit_seconds: float = Field(
-        600.0, gt=0, description="A task, which is a whole claim or study, is killed after this long."
+        3600.0,
+        gt=0,
+        description="A task, which is a whole claim, archive or study, is killed after this long; at least twice what "
+        "the largest file may take.",
     )
     max_memory_per_child_kb: int = Field(
         2_000_000, gt=0, description="A process above this is replaced after its task, kilobytes."
@@ -126,6 +130,12 @@ class Settings(BaseSettings):
         self.home = self.home.expanduser().absolute()
         if self.quiet_max_seconds < self.quiet_seconds:
             raise ValueError("TRIAGE_QUIET_MAX_SECONDS must not be below TRIAGE_QUIET_SECONDS")
+        least = 2 * seconds_for(self.max_file_bytes, self.max_file_seconds)
+        if self.task_time_limit_seconds < least:
+            raise ValueError(
+                f"TRIAGE_TASK_TIME_LIMIT_SECONDS must be at least {least:.0f}, which is twice what "
+                "TRIAGE_MAX_FILE_SECONDS lets a file of TRIAGE_MAX_FILE_BYTES take"
+            )
         return self
 
     @property

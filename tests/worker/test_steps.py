@@ -497,6 +497,26 @@ class TestTrouble:
         assert (row.state, row.reason) == (FileState.REJECTED, "timeout")
         assert (home.rejected / f"{row.id:08d}" / "2.png").read_bytes() == poison
 
+    def test_a_claim_does_not_begin_what_may_outlive_its_task(
+        self, home: Home, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        clock = [0.0]
+
+        def slow_read(*arguments: Any) -> ReadInstance:
+            clock[0] += 1000
+            return read_instance(*arguments)
+
+        monkeypatch.setattr(intake, "read_instance", slow_read)
+        monkeypatch.setattr(intake, "time", SimpleNamespace(monotonic=lambda: clock[0]))
+        for number in range(5):
+            home.drop(f"{number}.png", png(number))
+        home.visit(INTAKE)
+        states = [row.state for row in home.files().values()]
+        assert states == [FileState.READ] * 3 + [FileState.CLAIMED] * 2, "2,000 of 3,600 seconds leave time for 1,290"
+        home.services.wait(10)
+        home.run()
+        assert {(row.state, row.crashes) for row in home.files().values()} == {(FileState.READ, 0)}
+
     def test_a_study_takes_no_more_files_than_allowed(self, home: Home) -> None:
         home.services.limits = replace(home.services.limits, max_study_files=2)
         for number in range(3):

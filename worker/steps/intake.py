@@ -2,6 +2,7 @@
 
 import logging
 import os
+import time
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from worker.domain import ReadInstance
 from worker.errors import Reason, RejectedError, TooCostlyError, TransientError
-from worker.file_cost import bounded_cost
+from worker.file_cost import bounded_cost, seconds_for
 from worker.inbox_files import claimed_file, forget_claim
 from worker.intake.files import open_regular
 from worker.intake.identity import Identity, identity_of_rejected
@@ -33,11 +34,14 @@ def take_in(services: Services, claim: Claim) -> None:
     """Store, read and file every claimed file; each in a transaction of its own.
 
     Raises:
-        TransientError: the disk or the database does not take the file now.
+        TransientError: the disk or the database does not take the file now, or the time of a task is nearly over.
     """
+    begun = time.monotonic()
     with services.session.begin() as session:
         rows = queries.files(session, claim.ids)
     for row in rows:
+        if not _has_time(services, time.monotonic() - begun):
+            raise TransientError("the files before took most of TRIAGE_TASK_TIME_LIMIT_SECONDS")
         try:
             with disk_trouble_is_transient(f"file {row.id}"):
                 _take_in_one(services, claim, row)
@@ -47,6 +51,14 @@ def take_in(services: Services, claim: Claim) -> None:
                 release(session, ScanFile, claim, row.id, services.now(), crashed=True)
         except IntegrityError:
             _refused_by_the_database(services, claim, row)
+
+
+def _has_time(services: Services, used_seconds: float) -> bool:
+    """Could the largest file still be read before the task is killed? It would be blamed for those before it."""
+    limits = services.limits
+    return used_seconds + seconds_for(limits.max_file_bytes, limits.max_file_seconds) < (
+        services.settings.task_time_limit_seconds
+    )
 
 
 def _refused_by_the_database(services: Services, claim: Claim, row: ScanFile) -> None:
