@@ -7,8 +7,8 @@ import numpy.typing as npt
 
 from trainer.readings import ReadSample
 from trainer.runtime.boxes import iou_matrix
-from trainer.runtime.decision import EVIDENCE_FLOOR
-from trainer.runtime.records import CLASSES, GLAND_CHANNEL, SlicePrediction
+from trainer.runtime.decision import EVIDENCE_FLOOR, margin, probability_of_another_answer
+from trainer.runtime.records import GLAND_CHANNEL, SlicePrediction
 
 SENSITIVITY_TARGET = 0.99
 """Share of the held-out tumours that the operating point must call urgent."""
@@ -34,22 +34,15 @@ def operating_point(tumor_probabilities: npt.NDArray[np.float64]) -> float:
 
 
 def margin_threshold(probabilities: npt.NDArray[np.float64]) -> float:
-    """The lead of the first over the second of `(n, 4)` that all but `REVIEW_BUDGET` of the images have."""
-    ordered = np.sort(probabilities, 1)
-    return float(np.clip(np.quantile(ordered[:, -1] - ordered[:, -2], REVIEW_BUDGET), *MARGIN_RANGE))
+    """The margin that the answers `(n, 4)` to all but `REVIEW_BUDGET` of the images have, within `MARGIN_RANGE`."""
+    margins = [margin(each) for each in probabilities.tolist()]
+    return float(np.clip(np.quantile(margins, REVIEW_BUDGET), *MARGIN_RANGE))
 
 
 def disagreement_threshold(predictions: Sequence[SlicePrediction]) -> float:
     """How sure a contradicting classifier must be, so that at most `REVIEW_BUDGET` of the images are a disagreement."""
-    rivals = [
-        max(prediction.classifier_probabilities)
-        for prediction in predictions
-        if CLASSES[int(np.argmax(prediction.classifier_probabilities))] is not prediction.label
-    ]
-    allowed = int(len(predictions) * REVIEW_BUDGET)
-    if len(rivals) <= allowed:
-        return DISAGREEMENT_RANGE[0]
-    just_above = sorted(rivals, reverse=True)[allowed] + 1e-6
+    doubts = sorted(map(probability_of_another_answer, predictions), reverse=True)
+    just_above = doubts[int(len(predictions) * REVIEW_BUDGET)] + 1e-6
     return float(np.clip(just_above, *DISAGREEMENT_RANGE))
 
 

@@ -162,7 +162,8 @@ class TestThresholds:
 
     def test_one_in_twenty_has_a_low_margin(self) -> None:
         margins = np.linspace(0.05, 1, 100)
-        probabilities = np.stack([(1 + margins) / 2, (1 - margins) / 2], 1)
+        nothing = np.zeros(100)
+        probabilities = np.stack([(1 - margins) / 2, nothing, (1 + margins) / 2, nothing], 1)
         assert (margins < margin_threshold(probabilities)).mean() == pytest.approx(0.05, abs=0.011)
 
     def test_few_disagreements_all_count(self) -> None:

@@ -22,7 +22,6 @@ from trainer.runtime.records import (
     FloatArray,
     SlicePrediction,
     TumorClass,
-    most_likely,
 )
 
 EVIDENCE_FLOOR = 0.02
@@ -65,7 +64,7 @@ class Calibration:
         kind_classifier_weight: of the classifier in the same.
         box_threshold: boxes scored at or above are drawn; 0 to `NO_BOXES`.
         urgent_threshold: P(tumour) from which a slice is urgent: the triage operating point.
-        low_margin: a smaller lead of the first over the second probability asks for review.
+        low_margin: a smaller `margin` asks for review.
         unfamiliar_tumor_log_odds: the log-odds that "a tumour" needs on an unfamiliar image, or a person looks.
         unfamiliar_none_log_odds: likewise those against it that "no tumour" needs.
         disagreement: probability the classifier must give another answer to count as a disagreement.
@@ -274,19 +273,40 @@ def caps_at_review(prediction: SlicePrediction, calibration: Calibration) -> boo
     return is_unlike_brain_mr(prediction, calibration) or is_unsure_of_unfamiliar(prediction, calibration)
 
 
+def margin(probabilities: Sequence[float]) -> float:
+    """By how much an answer (of a slice or of a study, order of `CLASSES`) leads what else it might be.
+
+    "No tumour" against a tumour of any kind, and the other way round; a tumour's kind also against the other kinds.
+    """
+    none = probabilities[NO_TUMOR_INDEX]
+    lead = abs(1 - 2 * none)
+    if none > 1 / 2:
+        return lead
+    second, first = sorted(probabilities[index] for index in _TUMOR_INDICES)[-2:]
+    return min(lead, first - second)
+
+
 def low_margin(probabilities: Sequence[float], calibration: Calibration) -> bool:
-    """Whether the first of the probabilities (of a slice or of a study) leads the second by too little."""
-    second, first = sorted(probabilities)[-2:]
-    return first - second < calibration.low_margin
+    """Whether an answer leads by too little."""
+    return margin(probabilities) < calibration.low_margin
+
+
+def probability_of_another_answer(prediction: SlicePrediction) -> float:
+    """The classifier's own probability that the answer is wrong in the way that it deems most likely.
+
+    To "no tumour" that is a tumour of whichever kind, to a tumour none or one of another kind.
+    """
+    opinion = prediction.classifier_probabilities
+    if prediction.label is TumorClass.NO_TUMOR:
+        return 1 - opinion[NO_TUMOR_INDEX]
+    return max(opinion[index] for index, label in enumerate(CLASSES) if label is not prediction.label)
 
 
 def classifier_disagrees(prediction: SlicePrediction, calibration: Calibration) -> bool:
     """Whether the two opinions contradict each other.
 
-    Either the classifier is sure enough of another class than the answer, or a lesion is drawn on "No Tumor".
+    Either the classifier is sure enough of another answer, or a lesion is drawn on "No Tumor".
     """
     if prediction.label is TumorClass.NO_TUMOR and prediction.boxes:
         return True
-    rival = most_likely(prediction.classifier_probabilities)
-    sure = max(prediction.classifier_probabilities) >= calibration.disagreement
-    return sure and rival is not prediction.label
+    return probability_of_another_answer(prediction) >= calibration.disagreement

@@ -18,6 +18,7 @@ from trainer.runtime.decision import (
     is_urgent,
     log_odds,
     low_margin,
+    margin,
     sigmoid,
 )
 from trainer.runtime.records import CLASSES, LESION_CLASSES, Detections, SlicePrediction, TumorClass
@@ -181,9 +182,23 @@ class TestReview:
         assert is_urgent(even, CALIBRATION)
         assert not is_urgent(prediction((0.2, 0.2, 0.6, 0.0), (0.25,) * 4), CALIBRATION)
 
-    @pytest.mark.parametrize(("probabilities", "low"), [((0.5, 0.4, 0.1, 0), True), ((0.6, 0.3, 0.1, 0), False)])
-    def test_a_low_margin_is_between_the_first_two(self, probabilities: tuple[float, ...], low: bool) -> None:
-        assert low_margin(probabilities, CALIBRATION) is low
+    @pytest.mark.parametrize(
+        ("probabilities", "lead"),
+        [
+            ((0.5, 0.4, 0.1, 0), 0.1),  # which tumour
+            ((0.6, 0.3, 0.1, 0), 0.3),
+            ((0.4, 0.1, 0.5, 0), 0.0),  # a tumour or none
+            ((0.1, 0.1, 0.7, 0.1), 0.4),  # none: a tumour of whichever kind is what else it may be
+            ((0.3, 0.0, 0.7, 0.0), 0.4),
+            ((0.6, 0.0, 0.4, 0.0), 0.2),
+        ],
+    )
+    def test_the_margin_is_the_lead_over_what_else_it_may_be(
+        self, probabilities: tuple[float, ...], lead: float
+    ) -> None:
+        assert margin(probabilities) == pytest.approx(lead)
+        assert low_margin(probabilities, replace(CALIBRATION, low_margin=lead + 0.01))
+        assert not low_margin(probabilities, replace(CALIBRATION, low_margin=max(0.0, lead - 0.01)))
 
     @pytest.mark.parametrize(
         ("classifier", "disagrees"),
@@ -191,6 +206,14 @@ class TestReview:
     )
     def test_a_sure_other_answer_is_a_disagreement(self, classifier: tuple[float, ...], disagrees: bool) -> None:
         assert classifier_disagrees(prediction((0.9, 0.1, 0, 0), classifier), CALIBRATION) is disagrees
+
+    @pytest.mark.parametrize(("kinds", "disagrees"), [((0.3, 0.2, 0.25), True), ((0.3, 0.2, 0.1), False)])
+    def test_tumours_of_several_kinds_contradict_none_together(
+        self, kinds: tuple[float, float, float], disagrees: bool
+    ) -> None:
+        glioma, meningioma, pituitary = kinds
+        classifier = (glioma, meningioma, 1 - sum(kinds), pituitary)
+        assert classifier_disagrees(prediction((0, 0, 1, 0), classifier), CALIBRATION) is disagrees
 
     def test_a_lesion_drawn_on_no_tumor_is_a_disagreement(self) -> None:
         doubtful = replace(CALIBRATION, tumor_bias=-20.0)
