@@ -416,6 +416,35 @@ class TestArchive:
             home.services.wait(1)
         assert [row.state for row in home.files().values()] == [FileState.READ] * 4
 
+    def test_a_worker_that_was_overtaken_files_nothing_half_written(
+        self, home: Home, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """It was frozen for longer than its lease, and wakes up while another one unpacks the same archive."""
+
+        def write_half_and_stop(_: Path, folder: Path, *__: object) -> None:
+            (folder / "000000").write_bytes(b"half")
+            monkeypatch.setattr(archive_step.shutil, "rmtree", lambda *_, **__: None)  # it goes on later
+            raise KeyboardInterrupt
+
+        def extract_and_be_overtaken(*arguments: Any) -> list[ExtractedMember]:
+            members = extract(*arguments)
+            home.services.wait(31)
+            monkeypatch.setattr(archive_step, "extract", write_half_and_stop)
+            with pytest.raises(KeyboardInterrupt):
+                home.visit(INTAKE)
+            monkeypatch.undo()
+            return members
+
+        home.drop("study.zip", archive({"1.png": png(1)}))
+        monkeypatch.setattr(archive_step, "extract", extract_and_be_overtaken)
+        home.visit(INTAKE)
+        for path in home.settings.store.glob("??/*"):
+            assert hashlib.sha256(path.read_bytes()).hexdigest() == path.name
+        home.services.wait(31)
+        home.run()
+        assert [row.state for row in home.files().values()] == [FileState.READ] * 2
+        assert list(home.settings.unpacking.iterdir()) == []
+
     def test_one_that_is_given_up_leaves_nothing_unpacked(self, home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
         content = archive({"1.png": png(1)})
         home.drop("study.zip", content)

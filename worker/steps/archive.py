@@ -1,6 +1,7 @@
 """An archive is a drop of its own: its members become stored files, the archive itself is done."""
 
 import shutil
+from contextlib import suppress
 from pathlib import Path
 from uuid import uuid4
 
@@ -27,8 +28,10 @@ def unpack(services: Services, claim: Claim, row: ScanFile, path: Path) -> bool:
     """
     if row.archive_id is not None or file_type(path) is not FileType.ZIP:
         return False
-    folder = services.settings.unpacking / row.claim_id
-    shutil.rmtree(folder, ignore_errors=True)
+    of_all_attempts = services.settings.unpacking / row.claim_id
+    shutil.rmtree(of_all_attempts, ignore_errors=True)
+    # a worker that wakes up after its lease must not file what the next one has half written
+    folder = of_all_attempts / claim.token
     folder.mkdir(mode=PRIVATE_FOLDER, parents=True)
     try:
         extracted = extract(path, folder, services.limits, services.has_room)
@@ -36,6 +39,8 @@ def unpack(services: Services, claim: Claim, row: ScanFile, path: Path) -> bool:
         services.objects.take({member.path: member.sha256 for member in members})
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+        with suppress(OSError):
+            of_all_attempts.rmdir()
     _file_members(services, claim, row, members)
     return True
 
