@@ -19,10 +19,9 @@ from sqlalchemy import func, make_url, select
 from sqlalchemy.orm import Session
 
 from worker.folders import make_folders
-from worker.inbox_files import claimed_file
-from worker.outbox import INDEX_NAME, rejected_folder, returned_files
+from worker.inbox_files import claimed_file, is_regular
+from worker.outbox import INDEX_NAME, rejected_folder, returned_files, returned_name
 from worker.settings import DATABASE_FILE, Settings
-from worker.steps.deliver import REASON_FILE
 from worker.steps.worklist import render_page
 from worker.store.audit import FileRow, Snapshot, take_snapshot
 from worker.store.models import UNFINISHED_FILES, FileState, ScanFile
@@ -171,8 +170,8 @@ class _Copying:
             sha256 = session.scalar(select(ScanFile.sha256).where(ScanFile.id == row.id))
         if sha256 is not None:
             return _copy(ObjectStore(self.settings.store).path_of(sha256), target)
-        returned = self.settings.outbox / rejected_folder(row.id)
-        return any(_copy(path, target) for path in returned_files(returned) if path.name != REASON_FILE)
+        returned = self.settings.outbox / rejected_folder(row.id) / returned_name(row.original_name)
+        return _copy(returned, target)
 
     def _returned(self, row: FileRow) -> None:
         folder = rejected_folder(row.id)
@@ -184,8 +183,8 @@ class _Copying:
 
 
 def _copy(source: Path, target: Path) -> bool:
-    """Bytes, permissions and times; a link, which only somebody else can have put there, is not followed."""
-    if source.is_symlink():
+    """Bytes, permissions and times of a file; a link or a pipe, which only others can have put there, is let be."""
+    if not is_regular(source):
         return False
     target.parent.mkdir(parents=True, exist_ok=True)
     if source.parent.is_dir():

@@ -16,6 +16,7 @@ EXECUTE_BITS = 0o111
 LONGEST_NAME_BYTES = 200
 INDEX_NAME = "index.html"
 REPORTS_FOLDER, REJECTED_FOLDER = "reports", "rejected"
+REASON_FILE = "reason.txt"
 PARTS = ".*.part"
 """What store and outbox write beside before they rename it."""
 
@@ -111,6 +112,12 @@ def report_path(public_study_id: str, revision: int) -> str:
 def rejected_folder(file_id: int) -> str:
     """The folder of a rejected file and its reason, relative to the outbox: its own, so that no two names collide."""
     return f"{REJECTED_FOLDER}/{file_id:08d}"
+
+
+def returned_name(original_name: str) -> str:
+    """What a rejected file is called in its folder, where the name of the reason is taken."""
+    name = safe_name(original_name)
+    return f"file-{name}" if name.casefold() == REASON_FILE else name
 
 
 def returned_files(folder: Path) -> list[Path]:

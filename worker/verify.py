@@ -4,17 +4,19 @@ A worker may run meanwhile: the database is looked at first and the disk afterwa
 counts only once it is older than any work in hand.
 """
 
+import os
+import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from trainer.runtime.bundle import file_sha256
+from worker.delivered import Delivered
 from worker.findings import Finding, Trouble
-from worker.inbox_files import claimed_file
-from worker.outbox import PARTS, REJECTED_FOLDER, REPORTS_FOLDER, rejected_folder, returned_files
+from worker.inbox_files import claimed_file, is_ignored
+from worker.outbox import PARTS, REASON_FILE, REJECTED_FOLDER, REPORTS_FOLDER, rejected_folder, returned_name
 from worker.settings import Settings
-from worker.steps.deliver import REASON_FILE
 from worker.store.audit import FileRow, Snapshot
 from worker.store.models import UNFINISHED_FILES, UNFINISHED_STUDIES, FileState, StudyState
 from worker.store.objects import ObjectStore
@@ -22,6 +24,8 @@ from worker.store.reports import is_delivered
 
 HOUR = 3600.0
 """Younger things on the disk may be work in hand."""
+OWN_PART = re.compile(r"\.[0-9a-f]+\.part")
+"""What others write beside under such a name is theirs, and may have a patient's name in it."""
 
 
 @dataclass(frozen=True)
@@ -92,11 +96,10 @@ class Auditor:
         return claimed_file(self.settings.claimed, row.claim_id) is not None
 
     def _is_returned(self, row: FileRow) -> bool:
-        folder = self.settings.outbox / rejected_folder(row.id)
-        content = _content_of(folder)
-        if content is None or not (folder / REASON_FILE).is_file():
+        size = self._delivered.size_bytes(_returned_path(row))
+        if size is None or not self._delivered.has(f"{rejected_folder(row.id)}/{REASON_FILE}"):
             return False
-        return row.size_bytes is None or content.stat().st_size == row.size_bytes
+        return row.size_bytes is None or size == row.size_bytes
 
     def _studies(self) -> Iterator[Finding]:
         with_images = set(self.snapshot.instances.values())
@@ -120,10 +123,9 @@ class Auditor:
             study = self.snapshot.studies[row.study_id]
             if not is_delivered(study, row.revision):
                 continue
-            delivered = self.settings.outbox / row.path
-            if not delivered.is_file():
+            if not self._delivered.has(row.path):
                 yield Finding(Trouble.REPORT_MISSING, row.path)
-            elif self.sums and file_sha256(delivered) != row.sha256:
+            elif self.sums and self._delivered.sha256(row.path) != row.sha256:
                 yield Finding(Trouble.REPORT_DAMAGED, row.path)
 
     def _store(self) -> Iterator[Finding]:
@@ -151,8 +153,9 @@ class Auditor:
 
     def _outbox(self) -> Iterator[Finding]:
         named = {row.path for row in self.snapshot.reports}
-        for path in _entries(self.settings.outbox / REPORTS_FOLDER):
-            relative = f"{REPORTS_FOLDER}/{path.name}"
+        for name in self._delivered.names(REPORTS_FOLDER):
+            relative = f"{REPORTS_FOLDER}/{name}"
+            path = self.settings.outbox / relative
             if path.suffix == ".pdf" and relative not in named and self._is_old(path):
                 yield self._orphaned_report(path)
         refused = {
@@ -160,14 +163,14 @@ class Auditor:
             for row in self.snapshot.files
             if row.state in (FileState.REJECTED, FileState.REJECTING)
         }
-        for folder in _entries(self.settings.outbox / REJECTED_FOLDER):
-            relative = f"{REJECTED_FOLDER}/{folder.name}"
+        for name in self._delivered.names(REJECTED_FOLDER):
+            relative = f"{REJECTED_FOLDER}/{name}"
             row = refused.get(relative)
-            if row is None and folder.name.isdigit() and int(folder.name) in self.snapshot.purged_files:
+            if row is None and _is_number(name) and int(name) in self.snapshot.purged_files:
                 yield Finding(Trouble.PURGE_LEFT_OVER, f"{self.settings.outbox.name}/{relative}")
-            elif row is None and self._is_old(folder):
-                yield Finding(Trouble.REJECTION_ORPHAN, relative if folder.name.isdigit() else REJECTED_FOLDER)
-            elif row is not None and row.state == FileState.REJECTED and self._is_damaged(row, folder):
+            elif row is None and not is_ignored(Path(name)) and self._is_old(self.settings.outbox / relative):
+                yield Finding(Trouble.REJECTION_ORPHAN, relative if _is_number(name) else REJECTED_FOLDER)
+            elif row is not None and row.state == FileState.REJECTED and self._is_damaged(row):
                 yield Finding(Trouble.REJECTION_DAMAGED, relative)
 
     def _orphaned_report(self, path: Path) -> Finding:
@@ -179,17 +182,20 @@ class Auditor:
             return Finding(Trouble.PURGE_LEFT_OVER, f"{self.settings.outbox.name}/{relative}")
         return Finding(Trouble.REPORT_ORPHAN, relative)
 
-    def _is_damaged(self, row: FileRow, folder: Path) -> bool:
-        content = _content_of(folder)
-        return self.sums and row.sha256 is not None and content is not None and file_sha256(content) != row.sha256
+    def _is_damaged(self, row: FileRow) -> bool:
+        if not self.sums or row.sha256 is None:
+            return False
+        found = self._delivered.sha256(_returned_path(row))
+        return found is not None and found != row.sha256
 
     def _left_overs(self) -> Iterator[Finding]:
         home, outbox = self.settings.home, self.settings.outbox
-        refused = (folder for folder in _entries(outbox / REJECTED_FOLDER) if folder.name.isdigit())
-        for folder in (self.settings.store, outbox, outbox / REPORTS_FOLDER, *refused):
-            for path in folder.glob(PARTS):
-                if self._is_old(path):
-                    yield Finding(Trouble.PART_LEFT_OVER, str(path.relative_to(home)))
+        refused = (f"{REJECTED_FOLDER}/{name}" for name in self._delivered.names(REJECTED_FOLDER) if _is_number(name))
+        folders = ("", REPORTS_FOLDER, *refused)
+        delivered = (outbox / folder / name for folder in folders for name in self._delivered.names(folder))
+        for path in (*self.settings.store.glob(PARTS), *delivered):
+            if OWN_PART.fullmatch(path.name) and self._is_old(path):
+                yield Finding(Trouble.PART_LEFT_OVER, str(path.relative_to(home)))
         waiting = {row.claim_id for row in self.snapshot.files if row.state == FileState.CLAIMED}
         for path in _entries(self.settings.unpacking):
             if path.name not in waiting and self._is_old(path):
@@ -198,11 +204,18 @@ class Auditor:
     def _is_old(self, path: Path) -> bool:
         return is_older(path, self.now, HOUR)
 
+    @property
+    def _delivered(self) -> Delivered:
+        return Delivered(self.settings.outbox)
 
-def is_older(path: Path, now: float, seconds: float) -> bool:
-    """Has nothing happened to it for so long? What is gone is not old; what a clock since set back dated ahead is."""
+
+def is_older(path: Path | str, now: float, seconds: float, folder: int | None = None) -> bool:
+    """Has nothing happened to it for so long? What is gone is not old; what a clock since set back dated ahead is.
+
+    `folder` is the descriptor of an open folder that `path` is relative to.
+    """
     try:
-        return abs(now - path.lstat().st_mtime) > seconds
+        return abs(now - os.stat(path, dir_fd=folder, follow_symlinks=False).st_mtime) > seconds
     except FileNotFoundError:
         return False
 
@@ -212,9 +225,13 @@ def _is_ours(stem: str) -> bool:
     return revision.isdigit() and public_id.isalnum()
 
 
-def _content_of(folder: Path) -> Path | None:
-    """The rejected file beside its reason."""
-    return next((path for path in returned_files(folder) if path.name != REASON_FILE), None)
+def _is_number(name: str) -> bool:
+    return name.isascii() and name.isdigit()
+
+
+def _returned_path(row: FileRow) -> str:
+    """Where the rejected file lies beside its reason, and perhaps beside other people's files."""
+    return f"{rejected_folder(row.id)}/{returned_name(row.original_name)}"
 
 
 def _entries(folder: Path) -> list[Path]:

@@ -5,6 +5,7 @@ from datetime import datetime
 
 from sqlalchemy.orm import Session
 
+from worker.delivered import Delivered
 from worker.findings import Finding, Trouble
 from worker.outbox import INDEX_NAME
 from worker.settings import Settings
@@ -24,10 +25,7 @@ def page_findings(session: Session, settings: Settings, snapshot: Snapshot, now:
     on_its_way = any(study.state in UNFINISHED_STUDIES for study in snapshot.studies.values())
     if snapshot.page_due or on_its_way or not snapshot.studies:
         return []
-    try:
-        page = (settings.outbox / INDEX_NAME).read_text()
-    except FileNotFoundError:
-        page = ""
+    page = Delivered(settings.outbox).text(INDEX_NAME)
     written = WRITTEN.search(page)
     if written is not None:
         moment = datetime.fromisoformat(written[1])

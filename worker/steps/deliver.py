@@ -4,7 +4,7 @@ import logging
 import shutil
 
 from worker.inbox_files import claimed_file, forget_claim
-from worker.outbox import Outbox, rejected_folder, report_path, safe_name
+from worker.outbox import REASON_FILE, Outbox, rejected_folder, report_path, returned_name
 from worker.pipeline import DELIVER, REJECT
 from worker.services import Services
 from worker.steps.disk import disk_trouble_is_transient
@@ -15,8 +15,6 @@ from worker.store.models import FileState, ScanFile, Study, StudyState
 from worker.store.reports import RenderedReport, rendered_reports
 
 logger = logging.getLogger(__name__)
-
-REASON_FILE = "reason.txt"
 
 
 def outbox_of(services: Services) -> Outbox:
@@ -55,11 +53,6 @@ def _announce(services: Services, claim: Claim, rendered: RenderedReport) -> Non
     )
 
 
-def _returned_name(row: ScanFile) -> str:
-    name = safe_name(row.original_name)
-    return f"file-{name}" if name.casefold() == REASON_FILE else name
-
-
 def _return_bytes(services: Services, outbox: Outbox, row: ScanFile, relative: str) -> None:
     if row.sha256 is not None:
         with services.objects.path_of(row.sha256).open("rb") as content:
@@ -79,7 +72,7 @@ def deliver_rejected(services: Services, claim: Claim) -> None:
     for row in rows:
         folder = rejected_folder(row.id)
         with disk_trouble_is_transient("rejected file"):
-            _return_bytes(services, outbox, row, f"{folder}/{_returned_name(row)}")
+            _return_bytes(services, outbox, row, f"{folder}/{returned_name(row.original_name)}")
             outbox.deliver_bytes(f"{folder}/{REASON_FILE}", f"{row.reason}: {row.message}\n".encode())
         now = services.now()
         with services.session.begin() as session:

@@ -13,10 +13,11 @@ from worker.store.purge import purged_files, purged_studies
 
 @dataclass(frozen=True)
 class FileRow:
-    """What became of one file; `parent_state` is that of the archive it came in."""
+    """What became of one file; `parent_state` is that of the archive it came in, the name is patient data."""
 
     id: int
     claim_id: str
+    original_name: str
     state: str
     sha256: str | None
     size_bytes: int | None
@@ -112,12 +113,27 @@ def take_snapshot(session: Session) -> Snapshot:
 
 
 def _files(session: Session) -> tuple[FileRow, ...]:
-    columns = (ScanFile.id, ScanFile.claim_id, ScanFile.state, ScanFile.sha256, ScanFile.size_bytes, ScanFile.study_id)
+    columns = (
+        ScanFile.id,
+        ScanFile.claim_id,
+        ScanFile.original_name,
+        ScanFile.state,
+        ScanFile.sha256,
+        ScanFile.size_bytes,
+        ScanFile.study_id,
+    )
     rows = session.execute(select(*columns, ScanFile.archive_id).order_by(ScanFile.id)).all()
     states = {row.id: row.state for row in rows}
     return tuple(
         FileRow(
-            row.id, row.claim_id, row.state, row.sha256, row.size_bytes, row.study_id, states.get(row.archive_id or 0)
+            id=row.id,
+            claim_id=row.claim_id,
+            original_name=row.original_name,
+            state=row.state,
+            sha256=row.sha256,
+            size_bytes=row.size_bytes,
+            study_id=row.study_id,
+            parent_state=states.get(row.archive_id or 0),
         )
         for row in rows
     )
