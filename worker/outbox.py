@@ -120,6 +120,11 @@ def returned_name(original_name: str) -> str:
     return f"file-{name}" if name.casefold() == REASON_FILE else name
 
 
+def reason_text(reason: str | None, message: str | None) -> bytes:
+    """What lies beside a rejected file: the slug for scripts, the sentence for people."""
+    return f"{reason}: {message}\n".encode()
+
+
 def returned_files(folder: Path) -> list[Path]:
     """What the folder of a rejected file holds, without the parts of a delivery that was cut short."""
     return sorted(path for path in folder.iterdir() if not path.match(PARTS)) if folder.is_dir() else []

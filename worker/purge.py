@@ -94,4 +94,4 @@ def _remove_waste(settings: Settings, transaction: Transaction) -> int:
         snapshot = take_snapshot(session)
     findings = Auditor(settings, snapshot, time()).audit().findings
     waste = [finding for finding in findings if finding.trouble in WASTE]
-    return len(repair(settings, waste, time(), lambda: None))
+    return len(repair(settings, waste, time(), lambda: None, lambda _: False))

@@ -1,10 +1,13 @@
-"""The safety net: rings stages that have due work and nobody at it, and lifts what has waited too long.
+"""The safety net: rings stages that have due work and nobody at it, lifts what has waited too long, replaces the page.
+
+The page is the worklist, where somebody has removed it.
 
 Messages are only bells; when a broker loses them, a worker is killed, a quiet period ends or the clock is set back,
 this is what goes on.
 """
 
 import logging
+import os
 import time
 from datetime import datetime, timedelta
 from typing import Any
@@ -13,9 +16,11 @@ from celery import bootsteps
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
+from worker.outbox import INDEX_NAME
 from worker.pipeline import STAGES, Ring, Stage
 from worker.services import Services
 from worker.store import queries
+from worker.store.chores import want_worklist_again
 from worker.store.claims import any_due, any_held, bring_back_to_now
 
 logger = logging.getLogger(__name__)
@@ -34,15 +39,16 @@ class Sweep:
 
     def run(self) -> None:
         """Ring every stage that needs it."""
+        page_is_there = os.path.lexists(self._services.settings.outbox / INDEX_NAME)
         try:
             with self._services.parent_work:
-                stages = self._stages_to_ring()
+                stages = self._stages_to_ring(page_is_there=page_is_there)
             for stage in stages:
                 self._ring(stage)
         except OperationalError as error:
             logger.warning("the database does not answer (%s); trying again", type(error.orig).__name__)
 
-    def _stages_to_ring(self) -> list[Stage]:
+    def _stages_to_ring(self, *, page_is_there: bool) -> list[Stage]:
         now = self._services.now()
         max_wait = timedelta(seconds=self._services.settings.max_wait_seconds)
         longest_delay = timedelta(seconds=self._services.settings.quiet_seconds)
@@ -50,6 +56,8 @@ class Sweep:
             for stage in STAGES.values():
                 bring_back_to_now(session, stage.table, stage.takes, now, longest_delay, self._services.lease)
             queries.lift_long_waiting(session, now, max_wait)
+            if not page_is_there:
+                want_worklist_again(session)
             return [stage for stage in STAGES.values() if self._needs_ring(session, stage, now)]
 
     def _needs_ring(self, session: Session, stage: Stage, now: datetime) -> bool:

@@ -1,4 +1,4 @@
-"""What an audit may put right: waste goes, the worklist page is asked for. Nothing that a row names is touched."""
+"""What an audit may put right: waste goes, the outbox gets again what the store has, the worklist page is asked for."""
 
 import os
 import shutil
@@ -14,8 +14,14 @@ from worker.settings import Settings
 from worker.verify import HOUR, is_older
 
 
-def repair(settings: Settings, findings: Iterable[Finding], now: float, want_page: Callable[[], None]) -> list[Finding]:
-    """Put right what can be; returns that."""
+def repair(
+    settings: Settings,
+    findings: Iterable[Finding],
+    now: float,
+    want_page: Callable[[], None],
+    deliver_again: Callable[[Finding], bool],
+) -> list[Finding]:
+    """Put right what can be; returns that. What a row names is never removed."""
     repaired = []
     for finding in findings:
         path = settings.home / finding.subject
@@ -29,7 +35,7 @@ def repair(settings: Settings, findings: Iterable[Finding], now: float, want_pag
         elif finding.trouble is Trouble.PURGE_LEFT_OVER:
             if path.parent.is_symlink() or not _remove_purged(settings.home, finding.subject, now):
                 continue
-        else:
+        elif not deliver_again(finding):
             continue
         repaired.append(finding)
     return repaired

@@ -61,9 +61,12 @@ class Ground:
         """A moment of random length, so that the damage falls on another place each time."""
         time.sleep(self.chance.uniform(least, most))
 
-    def survives(self, scenario: str, done_seconds: float = DONE_SECONDS) -> None:
-        """Wait until everything is done, audit, record, and fail for whatever was lost or doubled."""
-        damaged = time.monotonic()
+    def survives(self, scenario: str, done_seconds: float = DONE_SECONDS, damaged: float | None = None) -> None:
+        """Wait until everything is done, audit, record, and fail for whatever was lost or doubled.
+
+        `damaged` is when the damage ended, by `time.monotonic`, if not now.
+        """
+        damaged = damaged or time.monotonic()
         try:
             self.deployment.wait_until_done(len(expected(self.dropped).names), done_seconds)
             recovery = time.monotonic() - damaged

@@ -4,14 +4,16 @@ import os
 import resource
 import shutil
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.chaos.drops import mixed
-from tests.chaos.ground import Ground
+from tests.chaos.drops import expected, mixed
+from tests.chaos.ground import DONE_SECONDS, Ground
 from tests.chaos.limits import NOTHING_LARGER, limit_files
+from worker.cli.verification import verify
 
 COUNT = 6
 SMALL_DISK_MEBIBYTES = 24
@@ -28,6 +30,21 @@ def test_no_file_may_grow_for_a_while(ground: Ground) -> None:
     ground.pause(4, 6)
     limit_files(worker, resource.RLIM_INFINITY)
     ground.survives("no file may grow for a while: store, outbox, database")
+
+
+def test_an_outbox_that_is_deleted(ground: Ground) -> None:
+    """What is delivered afterwards makes its folders anew; what was there before comes back on demand."""
+    deployment = ground.deployment
+    deployment.start()
+    ground.drop(mixed(COUNT))
+    ground.wait_for_work(COUNT)
+    shutil.rmtree(deployment.settings.outbox.rename(deployment.home / "deleted"))
+    damaged = time.monotonic()
+    ground.drop(mixed(COUNT, first_seed=COUNT))
+    deployment.wait_until_done(len(expected(ground.dropped).names), DONE_SECONDS)
+    found = verify(deployment.settings, put_right=True)
+    assert found.findings == found.repaired != (), found
+    ground.survives("the outbox deleted, then verify --repair", damaged=damaged)
 
 
 @pytest.fixture

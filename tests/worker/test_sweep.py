@@ -9,11 +9,13 @@ import pytest
 from tests.worker.conftest import ClockedServices
 from tests.worker.filing import add_file, header, receive, seconds
 from worker import sweep as module
-from worker.pipeline import INTAKE
+from worker.pipeline import INTAKE, WORKLIST
 from worker.services import Services
 from worker.settings import Settings
+from worker.stage_runner import run_stage
+from worker.store.chores import want_worklist
 from worker.store.claims import claim_due
-from worker.store.models import ScanFile, Study
+from worker.store.models import Chore, ScanFile, Study
 from worker.sweep import Sweep, SweepStep
 
 
@@ -117,6 +119,24 @@ def test_due_work_beside_held_work_is_rung_once_a_lease(sweeping: Sweeping, serv
     assert sweeping.run() == []
     sweeping.stopwatch += services.settings.lease_seconds + 1
     assert sweeping.run() == ["intake"]
+
+
+def test_a_worklist_page_that_somebody_removed_is_asked_for_once(sweeping: Sweeping, services: ClockedServices) -> None:
+    page = services.settings.outbox / "index.html"
+    assert sweeping.run() == [], "there was never one"
+    with services.session.begin() as session:
+        want_worklist(session, services.now())
+    assert sweeping.run() == ["worklist"]
+    run_stage(WORKLIST, services, lambda _: None)
+    assert sweeping.run() == []
+    page.unlink()
+    services.wait(2)
+    assert sweeping.run() == ["worklist"]
+    assert sweeping.run() == [], "nobody has answered yet"
+    run_stage(WORKLIST, services, lambda _: None)
+    assert page.is_file()
+    with services.session.begin() as session:
+        assert session.query(Chore).one().wanted == 2
 
 
 def test_lifts_what_has_waited_too_long(sweeping: Sweeping, services: ClockedServices) -> None:

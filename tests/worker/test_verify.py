@@ -202,10 +202,10 @@ def test_repair_asks_for_the_page(home: Home) -> None:
 
 
 def test_repair_leaves_alone_what_a_person_must_judge(home: Home) -> None:
-    home.report().unlink()
+    home.update(ScanFile, ScanFile.state == FileState.READ, state="odd")
     made(home.outbox / "reports" / "0123456789ab-r7.pdf")
     assert home.verify("--repair").exit_code == 1
-    assert home.troubles() == {Trouble.REPORT_MISSING, Trouble.REPORT_ORPHAN}
+    assert home.troubles() == {Trouble.UNKNOWN_STATE, Trouble.REPORT_ORPHAN}
 
 
 def test_a_page_that_is_due_is_not_compared(home: Home) -> None:

@@ -94,7 +94,7 @@ def test_a_link_that_comes_after_the_audit_is_not_followed_either(home: Home, tm
     theirs = made(tmp_path / "theirs" / OWN_PART)
     (home.outbox / "rejected" / "00000099").symlink_to(theirs.parent)
     found = Finding(Trouble.PART_LEFT_OVER, f"outbox/rejected/00000099/{OWN_PART}")
-    assert repair(home.services.settings, [found], theirs.stat().st_mtime + 7200, lambda: None) == []
+    assert repair(home.services.settings, [found], theirs.stat().st_mtime + 7200, lambda: None, lambda _: False) == []
     assert theirs.is_file()
 
 

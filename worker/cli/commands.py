@@ -270,7 +270,11 @@ def verify(
     ] = False,
     repair: Annotated[
         bool,
-        typer.Option("--repair", help="Remove waste older than an hour; have a wrong worklist page written again."),
+        typer.Option(
+            "--repair",
+            help="Remove waste older than an hour; deliver again what the outbox lacks and the store has; have a wrong "
+            "worklist page written again.",
+        ),
     ] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -285,7 +289,7 @@ def verify(
     from worker.cli.verification import print_verification
     from worker.cli.verification import verify as verify_home
 
-    found = verify_home(load_settings(), sums=sums, repair_waste=repair)
+    found = verify_home(load_settings(), sums=sums, put_right=repair)
     if as_json:
         print_json(found)
     else:

@@ -1,15 +1,17 @@
 """What `verify` does: one look at the database, one at the disk, and what differs."""
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import typer
 
-from worker.cli.opening import open_database
+from worker.cli.opening import open_database, open_transactions
 from worker.findings import Finding
+from worker.redeliver import Redelivery
 from worker.settings import Settings
-from worker.store.audit import take_snapshot
+from worker.store.audit import Snapshot, take_snapshot
 from worker.store.chores import want_worklist
 from worker.verify import Audit, Auditor
 from worker.verify_page import page_findings
@@ -35,7 +37,7 @@ class Verification:
     repaired: tuple[Finding, ...]
 
 
-def verify(settings: Settings, *, sums: bool = False, repair_waste: bool = False) -> Verification:
+def verify(settings: Settings, *, sums: bool = False, put_right: bool = False) -> Verification:
     """Audit a TRIAGE_HOME, whether or not a worker runs on it.
 
     Raises:
@@ -47,13 +49,19 @@ def verify(settings: Settings, *, sums: bool = False, repair_waste: bool = False
         pages = page_findings(session, settings, snapshot, now)
     audit: Audit = Auditor(settings, snapshot, time.time(), sums=sums).audit()
     findings = (*audit.findings, *pages)
-    repaired = tuple(repair(settings, findings, time.time(), lambda: _want_page(settings))) if repair_waste else ()
+    repaired = _repair(settings, snapshot, findings) if put_right and findings else ()
     return Verification(len(findings) == len(repaired), audit.outcomes, audit.objects, findings, repaired)
 
 
-def _want_page(settings: Settings) -> None:
-    with open_database(settings, write=True) as session:
-        want_worklist(session, datetime.now(UTC))
+def _repair(settings: Settings, snapshot: Snapshot, findings: Sequence[Finding]) -> tuple[Finding, ...]:
+    transaction = open_transactions(settings, write=True)
+
+    def want_page() -> None:
+        with transaction() as session:
+            want_worklist(session, datetime.now(UTC))
+
+    deliver_again = Redelivery(settings, snapshot, transaction)
+    return tuple(repair(settings, findings, time.time(), want_page, deliver_again))
 
 
 def print_verification(found: Verification) -> None:

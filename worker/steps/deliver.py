@@ -4,7 +4,7 @@ import logging
 import shutil
 
 from worker.inbox_files import claimed_file, forget_claim
-from worker.outbox import REASON_FILE, Outbox, rejected_folder, report_path, returned_name
+from worker.outbox import REASON_FILE, Outbox, reason_text, rejected_folder, report_path, returned_name
 from worker.pipeline import DELIVER, REJECT
 from worker.services import Services
 from worker.steps.disk import disk_trouble_is_transient
@@ -73,7 +73,7 @@ def deliver_rejected(services: Services, claim: Claim) -> None:
         folder = rejected_folder(row.id)
         with disk_trouble_is_transient("rejected file"):
             _return_bytes(services, outbox, row, f"{folder}/{returned_name(row.original_name)}")
-            outbox.deliver_bytes(f"{folder}/{REASON_FILE}", f"{row.reason}: {row.message}\n".encode())
+            outbox.deliver_bytes(f"{folder}/{REASON_FILE}", reason_text(row.reason, row.message))
         now = services.now()
         with services.session.begin() as session:
             if move(session, ScanFile, row.id, claim.token, REJECT.takes, state=FileState.REJECTED):

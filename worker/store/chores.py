@@ -32,6 +32,16 @@ def want_worklist(session: Session, now: datetime) -> None:
     )
 
 
+def want_worklist_again(session: Session) -> None:
+    """Ask for a page that was there once, unless somebody has asked already."""
+    session.execute(
+        update(Chore)
+        .where(Chore.name == WORKLIST_CHORE, Chore.state == ChoreState.DONE)
+        .values(wanted=Chore.wanted + 1, state=ChoreState.DUE)
+        .execution_options(synchronize_session=False)
+    )
+
+
 def finish_worklist(session: Session, token: str, seen: int, now: datetime, pause: timedelta) -> None:
     """The page shows everything up to `seen`; it is due again if more was asked for meanwhile, after a pause.
 

@@ -1,0 +1,82 @@
+"""What is missing or damaged in the outbox, delivered again from the store."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from sqlalchemy import select
+
+from trainer.runtime.bundle import file_sha256
+from worker.delivered import Delivered
+from worker.findings import Finding, Trouble
+from worker.outbox import REASON_FILE, Outbox, reason_text, rejected_folder, returned_name
+from worker.settings import Settings
+from worker.store.audit import ReportRow, Snapshot
+from worker.store.models import FileState, Report, ScanFile, Study
+from worker.store.objects import ObjectStore
+from worker.store.reports import is_delivered
+from worker.store.session import Transaction
+
+
+@dataclass(frozen=True)
+class Redelivery:
+    """Puts right what an audit of `snapshot` found in the outbox; again is the same as once.
+
+    Beside a running worker each row is read again and kept locked until its bytes are there: what is purged at the same
+    moment would else come back.
+    """
+
+    settings: Settings
+    snapshot: Snapshot
+    transaction: Transaction
+
+    def __call__(self, finding: Finding) -> bool:
+        """Is it right now? What the store does not have, or the outbox does not take, is for a person."""
+        try:
+            if finding.trouble in (Trouble.REPORT_MISSING, Trouble.REPORT_DAMAGED):
+                return self._report(self._reports[finding.subject])
+            if finding.trouble in (Trouble.REJECTION_INCOMPLETE, Trouble.REJECTION_DAMAGED):
+                # `file 12` and `rejected/00000012`
+                return self._rejected(int(Path(finding.subject).name.removeprefix("file ")))
+        except OSError:
+            pass  # a full disk, or a link in the way
+        return False
+
+    @cached_property
+    def _reports(self) -> dict[str, ReportRow]:
+        return {row.path: row for row in self.snapshot.reports}
+
+    def _report(self, row: ReportRow) -> bool:
+        wanted = select(Report).where(Report.study_id == row.study_id, Report.revision == row.revision)
+        with self.transaction() as session:
+            report = session.scalar(wanted.with_for_update())
+            if report is None or not is_delivered(session.get_one(Study, row.study_id), row.revision):
+                return False
+            return self._deliver(report.path, report.sha256)
+
+    def _rejected(self, file_id: int) -> bool:
+        with self.transaction() as session:
+            row = session.get(ScanFile, file_id, with_for_update=True)
+            if row is None or row.state != FileState.REJECTED:
+                return False
+            folder = rejected_folder(file_id)
+            returned = f"{folder}/{returned_name(row.original_name)}"
+            if row.sha256 is None:  # refused before it was stored: the outbox has the only copy
+                if not Delivered(self.settings.outbox).has(returned):
+                    return False
+            elif not self._deliver(returned, row.sha256):
+                return False
+            self._outbox.deliver_bytes(f"{folder}/{REASON_FILE}", reason_text(row.reason, row.message))
+            return True
+
+    def _deliver(self, relative: str, sha256: str) -> bool:
+        path = ObjectStore(self.settings.store).path_of(sha256)
+        if file_sha256(path) != sha256:
+            return False
+        with path.open("rb") as content:
+            self._outbox.deliver_stream(relative, content)
+        return True
+
+    @property
+    def _outbox(self) -> Outbox:
+        return Outbox(self.settings.outbox, self.settings.share_mode)
