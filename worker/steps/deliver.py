@@ -8,6 +8,7 @@ from worker.outbox import REASON_FILE, Outbox, reason_text, rejected_folder, rep
 from worker.pipeline import DELIVER, REJECT
 from worker.services import Services
 from worker.steps.disk import disk_trouble_is_transient
+from worker.steps.lost import LOST_FILE, has_lost, spend_attempt
 from worker.store import queries
 from worker.store.chores import want_worklist
 from worker.store.claims import Claim, move
@@ -29,6 +30,9 @@ def deliver_reports(services: Services, claim: Claim) -> None:
         reports = rendered_reports(session, claim.ids)
     for rendered in reports:
         study = rendered.study
+        if has_lost(services, [rendered.report.sha256]):
+            spend_attempt(services, DELIVER, claim, study.id)
+            continue
         with disk_trouble_is_transient("report"), services.objects.path_of(rendered.report.sha256).open("rb") as pdf:
             outbox.deliver_stream(report_path(study.public_id, study.revision), pdf)
         _announce(services, claim, rendered)
@@ -65,18 +69,24 @@ def _return_bytes(services: Services, outbox: Outbox, row: ScanFile, relative: s
 
 
 def deliver_rejected(services: Services, claim: Claim) -> None:
-    """Give each rejected file back, byte for byte, with its reason beside it."""
+    """Give each rejected file back, byte for byte, with its reason beside it; of lost bytes the reason alone."""
     outbox = outbox_of(services)
     with services.session.begin() as session:
         rows = queries.files(session, claim.ids)
     for row in rows:
+        is_lost = row.sha256 is not None and has_lost(services, [row.sha256])
+        if is_lost and claim.crashes < services.settings.max_attempts:
+            spend_attempt(services, REJECT, claim, row.id)
+            continue
         folder = rejected_folder(row.id)
+        message = f"{row.message} {LOST_FILE}" if is_lost else row.message
         with disk_trouble_is_transient("rejected file"):
-            _return_bytes(services, outbox, row, f"{folder}/{returned_name(row.original_name)}")
-            outbox.deliver_bytes(f"{folder}/{REASON_FILE}", reason_text(row.reason, row.message))
+            if not is_lost:
+                _return_bytes(services, outbox, row, f"{folder}/{returned_name(row.original_name)}")
+            outbox.deliver_bytes(f"{folder}/{REASON_FILE}", reason_text(row.reason, message))
         now = services.now()
         with services.session.begin() as session:
-            if move(session, ScanFile, row.id, claim.token, REJECT.takes, state=FileState.REJECTED):
+            if move(session, ScanFile, row.id, claim.token, REJECT.takes, state=FileState.REJECTED, message=message):
                 queries.record(session, "returned", now, file_id=row.id)
         forget_claim(services.settings.claimed, row.claim_id)
         # an archive that killed its processes left what it was unpacked to

@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session
 from worker.errors import Reason
 from worker.pipeline import ANALYSE, INTAKE, REPORT, Stage
 from worker.services import Services
+from worker.steps.lost import lost_of_study
 from worker.store.chores import want_worklist
 from worker.store.claims import Claim, move
 from worker.store.models import FileState, ScanFile, Study, StudyState
@@ -21,17 +22,21 @@ def give_up(services: Services, stage: Stage, claim: Claim) -> bool:
 
     Returns:
         False for what is tried for ever: a file not stored yet, a report not delivered yet, upkeep. Only the disk
-        stands in their way, and it will have room one day.
+        stands in their way, and it will have room one day; a report that is lost is given up.
     """
     (row_id,) = claim.ids  # what was tried before is claimed alone
     attempts = services.settings.max_attempts
     now = services.now()
+    lost = lost_of_study(services, stage, row_id) if stage.table is Study else None
     with services.session.begin() as session:
         if stage is INTAKE and session.get_one(ScanFile, row_id).sha256 is not None:
             _reject_file(session, claim, row_id, attempts, now)
             return True
-        if stage in (ANALYSE, REPORT):
-            _fail_study(session, stage, claim, row_id, attempts, now)
+        if stage in (ANALYSE, REPORT) or lost is not None:
+            failure = (
+                lost or f"{stage.name} failed in {attempts} attempts; see the worker's log, then `retry` the study."
+            )
+            _fail_study(session, stage, claim, row_id, failure, now)
             return True
     return False
 
@@ -44,9 +49,8 @@ def _reject_file(session: Session, claim: Claim, file_id: int, attempts: int, no
         record(session, "given_up", now, file_id=file_id, detail=INTAKE.name)
 
 
-def _fail_study(session: Session, stage: Stage, claim: Claim, study_id: int, attempts: int, now: datetime) -> None:
-    failure = f"{stage.name} failed in {attempts} attempts; see the worker's log, then `retry` the study."
+def _fail_study(session: Session, stage: Stage, claim: Claim, study_id: int, failure: str, now: datetime) -> None:
     if move(session, Study, study_id, claim.token, stage.takes, state=StudyState.FAILED, failure=failure):
-        logger.error("%s of study row %d is given up after %d attempts", stage.name, study_id, attempts)
+        logger.error("%s of study row %d is given up after %d attempts", stage.name, study_id, claim.attempts)
         record(session, "failed", now, study_id=study_id, detail=stage.name)
         want_worklist(session, now)

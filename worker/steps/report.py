@@ -7,6 +7,7 @@ from io import BytesIO
 from reports.annotate import thumbnail_jpeg
 from reports.pdf import PageSize, render_pdf
 from trainer.runtime.bundle import ModelBundle
+from worker.errors import TransientError
 from worker.outbox import report_path
 from worker.pipeline import REPORT
 from worker.report_content import report_content
@@ -14,6 +15,7 @@ from worker.selection import choose, chosen_headers
 from worker.services import Services
 from worker.steps.disk import disk_trouble_is_transient
 from worker.steps.headers import headers_of
+from worker.steps.lost import has_lost_image, spend_attempt
 from worker.steps.pixels import stored_pixels
 from worker.store import queries
 from worker.store.claims import Claim, move
@@ -29,8 +31,14 @@ def render_reports(services: Services, claim: Claim) -> None:
         rejected = {study.id: queries.rejected_files(session, study.study_uid) for study in studies}
     bundle = services.bundle
     for study in studies:
-        if study.state == REPORT.takes:  # else a late slice has reopened it since it was claimed
+        if study.state != REPORT.takes:  # a late slice has reopened it since it was claimed
+            continue
+        try:
             _render(services, claim, study, bundle, rejected[study.id])
+        except TransientError:
+            if not has_lost_image(services, study):
+                raise
+            spend_attempt(services, REPORT, claim, study.id)
 
 
 def _render(services: Services, claim: Claim, study: Study, bundle: ModelBundle, rejected: Sequence[ScanFile]) -> None:

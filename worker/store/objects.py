@@ -24,6 +24,17 @@ class ObjectStore:
         """Where the bytes with this sum are, or would be."""
         return self.root / sha256[:2] / sha256
 
+    def has_lost(self, sha256: str) -> bool:
+        """Are the bytes gone for good, from a store that is there?
+
+        One without any folder is not: it is not mounted perhaps, and will be back.
+        """
+        try:
+            self.path_of(sha256).stat()
+        except FileNotFoundError:
+            return self.root.is_dir() and any(entry.is_dir() for entry in self.root.iterdir())
+        return False
+
     def put(self, source: BinaryIO) -> tuple[str, int]:
         """Copy a stream in; returns its sha256 and size in bytes once both are safely on disk."""
         self.root.mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
