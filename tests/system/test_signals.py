@@ -83,9 +83,16 @@ def test_idle_children_that_are_killed_are_replaced(kind: str, request: pytest.F
 
 
 def test_a_task_beyond_its_time_is_stopped_and_the_worker_goes_on(embedded: Deployment) -> None:
-    embedded.environment |= {"TRIAGE_TASK_TIME_LIMIT_SECONDS": "1", "TRIAGE_QUIET_SECONDS": "0"}
+    content = enhanced(7, range(SLICES), [40] * SLICES)
+    embedded.environment |= {
+        "TRIAGE_TASK_TIME_LIMIT_SECONDS": "6",
+        "TRIAGE_QUIET_SECONDS": "0",
+        # no file may take longer than half of what a task may
+        "TRIAGE_MAX_FILE_SECONDS": "1.3",
+        "TRIAGE_MAX_FILE_BYTES": str(len(content)),
+    }
     worker = embedded.start()
-    embedded.drop("frames.dcm", enhanced(7, range(SLICES), [40] * SLICES))
+    embedded.drop("frames.dcm", content)
     wait_until(lambda: "Hard time limit" in embedded.logs(), 60, "the time limit", embedded.logs)
     assert worker.stop_group() == 0
 
