@@ -99,9 +99,9 @@ class Inbox:
             "its watch has ended, opened anew" if self._folder.is_dir() else "the folder is gone, made anew",
         )
         make_inbox(self._services.settings)
-        if self._watch.is_lost():
-            self._watch.close()
-            self._watch.open()
+        # always: a folder made anew may have the inode of the one that is gone
+        self._watch.close()
+        self._watch.open()
 
     def _list(self) -> None:
         self._tracker.noticed(inbox_files.list_inbox(self._folder))
