@@ -1,13 +1,13 @@
 """What the model answers on other scanners' heads and on what is no brain at all: shares called tumour, urgent, review.
 
 Every file goes the way of `python -m worker predict`: the worker's intake reads or refuses it, and the worker's
-analysis and triage answer. The one difference: **each slice is a study of its own**. A study is
-judged by neighbouring slices together, and a row holds one or two studies, so there would be no share to speak of; by
-slices, a share says how often a single picture misleads.
+analysis and triage answer. The one difference: **each slice is a study of its own**. A study is judged by neighbouring
+slices together, and a row holds one or two studies, so there would be no share to speak of; by slices, a share says how
+often a single picture misleads.
 
 Slices with the same pixels count once. The slices of a study resemble each other, so intervals count studies, and a row
-of one study has none. No weight is fitted on the pictures; docs/evaluation.md says
-which choices were made with them in sight.
+of one study has none. No weight is fitted on the pictures; docs/evaluation.md says which choices were made with them in
+sight.
 """
 
 import argparse

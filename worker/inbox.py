@@ -104,10 +104,11 @@ class Inbox:
         self._watch.open()
 
     def _list(self) -> None:
-        self._tracker.noticed(inbox_files.list_inbox(self._folder))
-        found = inbox_files.folders_with_files(self._folder)
+        looked_into = list(inbox_files.folders(self._folder))
+        self._tracker.noticed(inbox_files.files_in(looked_into))
+        found = inbox_files.folders_with_files(self._folder, looked_into)
         inbox_files.remove_folders(self._empty_folders.look(found, time.monotonic()))
-        too_deep = inbox_files.folders_too_deep(self._folder)
+        too_deep = inbox_files.folders_too_deep(looked_into)
         if too_deep > self._too_deep:
             logger.warning("inbox: folders below %d levels, or of too long a path, are left: %d", MOST_LEVELS, too_deep)
         self._too_deep = too_deep

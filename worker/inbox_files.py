@@ -31,7 +31,12 @@ def list_inbox(inbox: Path, level: int = 0) -> Iterator[Path]:
 
     Links are not followed, pipes and devices never opened, folders that are too deep not looked into.
     """
-    for folder in folders(inbox, level):
+    return files_in(folders(inbox, level))
+
+
+def files_in(looked_into: Iterable[Folder]) -> Iterator[Path]:
+    """Every regular file that counts in these folders."""
+    for folder in looked_into:
         for name in folder.names:
             path = folder.path / name
             if not is_ignored(Path(name)) and is_regular(path):
@@ -43,9 +48,9 @@ def folders(inbox: Path, level: int = 0) -> Iterator[Folder]:
     return walk(inbox, lambda name: is_ignored(Path(name)), level)
 
 
-def folders_too_deep(inbox: Path) -> int:
-    """How many folders are not looked into for their depth; those in them are not counted."""
-    return sum(folder.too_deep for folder in folders(inbox))
+def folders_too_deep(looked_into: Iterable[Folder]) -> int:
+    """How many folders in these are not looked into for their depth; those in them are not counted."""
+    return sum(folder.too_deep for folder in looked_into)
 
 
 def is_regular(path: Path) -> bool:
@@ -177,11 +182,12 @@ def drop_empty_claim(claimed: Path, claim_id: str) -> bool:
     return True
 
 
-def folders_with_files(inbox: Path) -> dict[Path, bool]:
-    """Every folder that may come and go, those above before those in them: is a file below it, ignored or not?"""
-    found: dict[Path, bool] = {}
-    for folder in folders(inbox):
-        found[folder.path] = bool(folder.names)
+def folders_with_files(inbox: Path, looked_into: Iterable[Folder]) -> dict[Path, bool]:
+    """Of these folders all that may come and go, in their order: is a file below it, ignored or not?
+
+    Those above come before those in them.
+    """
+    found = {folder.path: bool(folder.names) for folder in looked_into}
     for path in reversed(found):
         if found[path] and path.parent in found:
             found[path.parent] = True

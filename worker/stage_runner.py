@@ -41,7 +41,7 @@ STEPS: dict[str, Step] = {
 
 
 def run_stage(stage: Stage, services: Services, ring: Ring, task_id: str | None = None) -> int:
-    """Take one claim's worth of due rows through `stage`, returns how many were claimed."""
+    """Take one claim's worth of due rows through `stage`; returns how many were claimed."""
     try:
         return _visit(stage, services, ring, task_id)
     except OperationalError as error:

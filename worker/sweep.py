@@ -1,9 +1,7 @@
-"""The safety net: rings stages that have due work and nobody at it, lifts what has waited too long, replaces the page.
-
-The page is the worklist, where somebody has removed it.
+"""The safety net: rings stages that have due work and nobody at it, and lifts what has waited too long.
 
 Messages are only bells; when a broker loses them, a worker is killed, a quiet period ends or the clock is set back,
-this is what goes on.
+this is what goes on. A worklist page that somebody has removed is asked for again.
 """
 
 import logging

@@ -112,9 +112,9 @@ class TestEvents:
         self, watching: Watching, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         listed: list[Path] = []
-        real = inbox_files.list_inbox
+        real = inbox_files.folders
         monkeypatch.setattr(
-            inbox_files, "list_inbox", lambda folder, *level: (listed.append(folder), real(folder, *level))[1]
+            inbox_files, "folders", lambda folder, *level: (listed.append(folder), real(folder, *level))[1]
         )
         names = [f"{number}.jpg" for number in range(300)]
         for name in names:
@@ -318,7 +318,7 @@ class TestTrouble:
         def refuse(folder: Path, *_: int) -> None:
             raise PermissionError(13, "Permission denied", str(folder / "Anna Test.jpg"))
 
-        monkeypatch.setattr(inbox_files, "list_inbox", refuse)
+        monkeypatch.setattr(inbox_files, "folders", refuse)
         unopened.inbox.look()
         assert "EACCES" in caplog.text
         assert "Anna" not in caplog.text

@@ -180,7 +180,8 @@ class TestClearing:
         put(inbox / "kept" / ".keep")
         for folder in ("stat", "study/empty", ".claimed/c1"):
             (inbox / folder).mkdir(parents=True)
-        found = {str(path.relative_to(inbox)): files for path, files in inbox_files.folders_with_files(inbox).items()}
+        looked_into = inbox_files.folders_with_files(inbox, inbox_files.folders(inbox))
+        found = {str(path.relative_to(inbox)): files for path, files in looked_into.items()}
         assert found == {"study": True, "study/series": True, "study/empty": False, "kept": True}
         assert list(found).index("study") < list(found).index("study/series")
 

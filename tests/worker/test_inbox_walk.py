@@ -66,7 +66,7 @@ class TestListing:
         (deepest / "a" / "left.png").touch()
         assert list(inbox_files.list_inbox(tmp_path)) == [deepest / "taken.png"]
         assert list(inbox_files.list_inbox(deepest.parent, MOST_LEVELS - 1)) == [deepest / "taken.png"]
-        assert inbox_files.folders_too_deep(tmp_path) == 1
+        assert inbox_files.folders_too_deep(inbox_files.folders(tmp_path)) == 1
 
     def test_what_is_taken_can_be_claimed_and_let_go(self, tmp_path: Path) -> None:
         inbox, names = tmp_path / "inbox", ["a" * 40] * MOST_LEVELS
@@ -82,7 +82,7 @@ class TestListing:
     def test_paths_longer_than_the_kernel_takes(self, watching: Watching) -> None:
         nest(watching.folder, 30, "b" * 255)
         assert list(inbox_files.list_inbox(watching.folder)) == []
-        assert inbox_files.folders_too_deep(watching.folder) == 1
+        assert inbox_files.folders_too_deep(inbox_files.folders(watching.folder)) == 1
         assert 2 * MOST_PATH_BYTES < 30 * 255
 
 
@@ -138,7 +138,7 @@ def test_claims_are_adopted_though_the_inbox_cannot_be_listed(
     (claim / "left.png").touch()
     os.utime(claim, (0, 0))
     assert ADOPT_AFTER_SECONDS > 0
-    monkeypatch.setattr(inbox_files, "list_inbox", refuse)
+    monkeypatch.setattr(inbox_files, "folders", refuse)
     with caplog.at_level(logging.WARNING):
         watching.look_until_taken("left.png")
     assert "EACCES" in caplog.text

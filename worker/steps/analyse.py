@@ -9,7 +9,7 @@ from worker.pipeline import ANALYSE
 from worker.selection import Choice, all_headers, choose, chosen_headers, left_out_objects
 from worker.services import Services
 from worker.steps.headers import headers_of
-from worker.steps.lost import has_lost_image, spend_attempt
+from worker.steps.lost import has_lost_one, spend_attempt
 from worker.steps.pixels import stored_slices
 from worker.steps.progress import followed
 from worker.store import queries
@@ -25,24 +25,19 @@ def analyse_studies(services: Services, claim: Claim) -> None:
         RejectedError: a stored instance no longer reads, which is a bug or a damaged disk.
     """
     with services.session.begin() as session:
-        whole = queries.whole_studies(session, claim.ids)
-    studies = {study.study_uid: study for study in whole if not _is_lost(services, claim, study)}
+        studies = {study.study_uid: study for study in queries.whole_studies(session, claim.ids)}
     most = services.settings.max_series
     choices = {uid: choose(headers_of(study), most) for uid, study in studies.items()}
     headers = {uid: chosen_headers(chosen) for uid, chosen in choices.items()}
+    for study_uid in [uid for uid, study_headers in headers.items() if has_lost_one(services, study_headers)]:
+        spend_attempt(services, ANALYSE, claim, studies[study_uid].id)
+        del headers[study_uid]
     slices = chain.from_iterable(stored_slices(services, study_headers) for study_headers in headers.values())
     lengths = {study_uid: len(study_headers) for study_uid, study_headers in headers.items()}
     findings = predict_slices(services.predictor, slices, services.settings.batch_size)
     findings = followed(services, claim, studies, lengths, findings)
     for study_uid, group in groupby(findings, key=lambda finding: finding.header.study_uid):
         _commit(services, claim, studies[study_uid], choices[study_uid], list(group))
-
-
-def _is_lost(services: Services, claim: Claim, study: Study) -> bool:
-    if not has_lost_image(services, study):
-        return False
-    spend_attempt(services, ANALYSE, claim, study.id)
-    return True
 
 
 def _commit(

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Iterable
 
+from worker.domain import InstanceHeader
 from worker.errors import TransientError
 from worker.pipeline import DELIVER, Stage
 from worker.selection import choose, chosen_headers
@@ -29,7 +30,15 @@ def has_lost_image(services: Services, study: Study) -> bool:
     Raises:
         TransientError: the store does not answer.
     """
-    headers = chosen_headers(choose(headers_of(study), services.settings.max_series))
+    return has_lost_one(services, chosen_headers(choose(headers_of(study), services.settings.max_series)))
+
+
+def has_lost_one(services: Services, headers: Iterable[InstanceHeader]) -> bool:
+    """Is one of these instances gone from the store?
+
+    Raises:
+        TransientError: the store does not answer.
+    """
     return has_lost(services, {header.sha256 for header in headers})
 
 

@@ -51,6 +51,11 @@ def is_due(table: ClaimableTable, state: str, now: datetime) -> ColumnElement[bo
     )
 
 
+def _in_turn(table: ClaimableTable) -> tuple[ColumnElement[Any], ...]:
+    """Most urgent first, then longest waiting: the order of a claim, in which steps go through it."""
+    return table.rank.expression, table.waiting_since.expression, table.id.expression
+
+
 def _taken_alone(table: ClaimableTable) -> ColumnElement[bool]:
     tried = table.attempts > 0
     return or_(tried, Study.kind == StudyKind.DICOM) if table is Study else tried
@@ -75,7 +80,7 @@ def claim_due(
     due = (
         select(table.id, table.attempts, table.crashes, table.lease_token, _taken_alone(table).label("alone"))
         .where(is_due(table, state, now))
-        .order_by(table.rank, table.waiting_since, table.id)
+        .order_by(*_in_turn(table))
         .limit(limit)
         .with_for_update(skip_locked=True)
     )
@@ -113,7 +118,7 @@ def let_go_of_others(session: Session, table: ClaimableTable, task_id: str) -> i
     held = (
         select(table.id)
         .where(table.lease_token.endswith(_task_half(task_id)))
-        .order_by(table.rank, table.waiting_since, table.id)
+        .order_by(*_in_turn(table))
         .with_for_update()
     )
     others = session.scalars(held).all()[1:]

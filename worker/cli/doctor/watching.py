@@ -7,7 +7,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 from worker.cli.doctor.lines import Line, ok, trouble, warning
-from worker.inbox_files import folders_too_deep
+from worker.inbox_files import folders, folders_too_deep
 from worker.inbox_walk import MOST_LEVELS, MOST_PATH_BYTES, walk
 from worker.settings import Settings, WatchMode
 
@@ -59,10 +59,10 @@ def _kernel_events(inbox: Path) -> Iterator[Line]:
     except OSError:
         yield ok(INBOX, "The kernel's events are used; it names no limits of them.")
         return
-    folders = sum(1 + folder.too_deep for folder in walk(inbox, lambda _: False))
-    sentence = f"The inbox has {folders:,} folders, and fs.inotify.max_user_watches is {watches:,}"
-    if folders > watches:
-        remedy = f"sysctl fs.inotify.max_user_watches={4 * folders}, or set TRIAGE_WATCH=polling."
+    count = sum(1 + folder.too_deep for folder in walk(inbox, lambda _: False))
+    sentence = f"The inbox has {count:,} folders, and fs.inotify.max_user_watches is {watches:,}"
+    if count > watches:
+        remedy = f"sysctl fs.inotify.max_user_watches={4 * count}, or set TRIAGE_WATCH=polling."
         yield warning(INBOX, f"{sentence}: too few, so the worker looks regularly instead.", remedy)
     elif not _one_more_instance():
         yield warning(
@@ -75,7 +75,7 @@ def _kernel_events(inbox: Path) -> Iterator[Line]:
 
 
 def _too_deep(inbox: Path) -> Iterator[Line]:
-    count = folders_too_deep(inbox)
+    count = folders_too_deep(folders(inbox))
     if count:
         limits = f"below {MOST_LEVELS} levels, or with a path of more than {MOST_PATH_BYTES:,} bytes"
         sentence = f"Folders of the inbox nested too deeply ({limits}): {count:,}. What is in them is not taken."
