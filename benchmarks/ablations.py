@@ -23,7 +23,7 @@ from trainer.export import ExportError
 from trainer.final_test import TEST
 from trainer.fit import main as fit
 from trainer.labels import DatasetError
-from trainer.shifted_sets import AS_THEY_ARE, LESIONS_MOVED
+from trainer.shifted_sets import AS_THEY_ARE, LESIONS_FAINT, LESIONS_MOVED
 from trainer.terminal import PROGRESS, result_console
 
 LEFT_OUT: tuple[tuple[str, ...], ...] = (
@@ -67,6 +67,7 @@ class Ablation:
         val: on Val as it is.
         other_looks: the mean over Val in the looks of other scanners.
         lesions_moved: on slices of Val whose lesion was taken out, or that were given one; `None` where none can be.
+        lesions_faint: on Val with lesions faint, or dark where they were bright; likewise.
         other_hospitals: `None` where there are no such pictures.
     """
 
@@ -75,6 +76,7 @@ class Ablation:
     val: Opinions
     other_looks: Opinions
     lesions_moved: Opinions | None
+    lesions_faint: Opinions | None
     other_hospitals: Opinions | None
 
 
@@ -115,13 +117,15 @@ def measured(
         each.name: measure(str(folder), predictor, each)
         for each in track(pictures, f"reading with {folder}", console=PROGRESS, transient=True)
     }
-    as_they_are, lesions_moved = rows.pop(AS_THEY_ARE), rows.pop(LESIONS_MOVED, None)
+    as_they_are = rows.pop(AS_THEY_ARE)
+    moved, faint = (rows.pop(name, None) for name in (LESIONS_MOVED, LESIONS_FAINT))
     return Ablation(
         without,
         json.loads((folder / TEST).read_text())["test_accuracy"],
         Opinions.of([as_they_are]),
         Opinions.of(list(rows.values())),
-        Opinions.of([lesions_moved]) if lesions_moved is not None else None,
+        Opinions.of([moved]) if moved is not None else None,
+        Opinions.of([faint]) if faint is not None else None,
         Opinions.of([measure(str(folder), predictor, elsewhere)]) if elsewhere is not None else None,
     )
 
@@ -129,10 +133,10 @@ def measured(
 def print_table(ablations: Sequence[Ablation]) -> None:
     """The table for people."""
     shown = Table(title="AUC, tumour against none: classifier / best box")
-    for heading in ("without", "accuracy", "Val", "other looks", "lesions moved", "other hospitals"):
+    for heading in ("without", "accuracy", "Val", "other looks", "lesions moved", "lesions faint", "other hospitals"):
         shown.add_column(heading, justify="left" if heading == "without" else "right")
     for each in ablations:
-        sets = (each.val, each.other_looks, each.lesions_moved, each.other_hospitals)
+        sets = (each.val, each.other_looks, each.lesions_moved, each.lesions_faint, each.other_hospitals)
         cells = ("–" if found is None else f"{found.classifier:.3f} / {found.best_box:.3f}" for found in sets)
         shown.add_row(", ".join(each.without) or "nothing", f"{each.accuracy:.3f}", *cells)
     result_console().print(shown)

@@ -43,12 +43,12 @@ from trainer.terminal import PROGRESS
 from trainer.thresholds import (
     FAMILIAR_SHARE,
     NOT_UNFAMILIAR_SHARE,
-    UNFAMILIAR_NONE,
     UNFAMILIAR_TUMOR,
     best_box_threshold,
     disagreement_threshold,
     margin_threshold,
     operating_point,
+    unfamiliar_none_log_odds,
 )
 
 logger = logging.getLogger("trainer.calibrate")
@@ -121,14 +121,15 @@ def fit_calibration(
 def _with_unfamiliar(
     calibration: Calibration, plain: Sequence[LabelledReading], shifted: Sequence[Sequence[LabelledReading]]
 ) -> Calibration:
-    weight, bias = fit_boxes_alone([TumorEvidence.of(each, calibration.class_temperature) for each in shifted])
+    sets = [TumorEvidence.of(each, calibration.class_temperature) for each in shifted]
+    weight, bias = fit_boxes_alone(sets)
     novelties = [each.reading.novelty for each in plain]
     return replace(
         calibration,
         unfamiliar_box_weight=weight,
         unfamiliar_bias=bias,
         unfamiliar_tumor_log_odds=log_odds(UNFAMILIAR_TUMOR),
-        unfamiliar_none_log_odds=log_odds(UNFAMILIAR_NONE),
+        unfamiliar_none_log_odds=unfamiliar_none_log_odds([weight * each.box[each.tumor] + bias for each in sets]),
         familiar_up_to=float(np.quantile(novelties, FAMILIAR_SHARE)),
         unfamiliar_from=float(np.quantile(novelties, NOT_UNFAMILIAR_SHARE)),
     )

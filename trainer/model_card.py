@@ -28,11 +28,11 @@ from trainer.runtime.bundle import (
     read_manifest,
     write_whole,
 )
-from trainer.runtime.decision import CLASSIFIER_LIMIT
+from trainer.runtime.decision import CLASSIFIER_LIMIT, Calibration
 from trainer.runtime.records import CLASSES
 from trainer.stress import HEADINGS as STRESS_HEADINGS
 from trainer.stress import STRESS, StressTable
-from trainer.thresholds import UNFAMILIAR_NONE, UNFAMILIAR_TUMOR
+from trainer.thresholds import UNFAMILIAR_MISSES, UNFAMILIAR_TUMOR, values_at_their_bounds
 
 FIGURES = "figures"
 """Folder of pictures in the model folder, written by `python -m trainer.evaluate --write`."""
@@ -149,12 +149,23 @@ def _decision(folder: Path) -> str:
     calibration = read_calibration(folder)
     rows = [[f"`{name}`", f"{value:.4g}"] for name, value in asdict(calibration).items()]
     return (
-        "Fitted on the held-out images (`trainer.calibrate`), but for what an unfamiliar image needs, which was set: "
-        f"{UNFAMILIAR_TUMOR:.0%} for a tumour,\n{UNFAMILIAR_NONE:.0%} for none. In units of what a tumour adds on "
-        f"average, the weight of the boxes is at least {BOX_LEAD:g} ×\nthat of the classifier, whose log-odds are "
-        f"bounded at ±{CLASSIFIER_LIMIT:g}.\n\n"
+        "Fitted on the held-out images (`trainer.calibrate`). In units of what a tumour adds on average, the weight of "
+        f"the boxes is at\nleast {BOX_LEAD:g} × that of the classifier, whose log-odds are "
+        f'bounded at ±{CLASSIFIER_LIMIT:g}. On an unfamiliar image "no tumour"\nmust be so probable that at most '
+        f"{UNFAMILIAR_MISSES:.0%} of the tumours of any set of held-out images, shown as others would show\nthem, are "
+        f"called none with nobody sent to look; a tumour must be {UNFAMILIAR_TUMOR:.0%} probable, which was set.\n"
+        f"{_at_their_bounds(calibration)}\n"
         + markdown_table(["value of `trainer.runtime.decision.Calibration`", ""], rows)
     )
+
+
+def _at_their_bounds(calibration: Calibration) -> str:
+    """A sentence on the values that the images alone would have set further out."""
+    names = values_at_their_bounds(calibration)
+    if not names:
+        return ""
+    listed = ", ".join(f"`{name}`" for name in names)
+    return f"At the end of the range they are kept within (`trainer.thresholds`): {listed}.\n"
 
 
 def _provenance(manifest: Manifest, record: RunRecord | None, metrics: Metrics) -> str:

@@ -17,11 +17,11 @@ from trainer.augment import inverted, match_histograms, random_bias_field, rando
 from trainer.counterfactual import Origin, make_counterfactuals
 from trainer.dataset import BrainTumorTestDataset
 from trainer.labels import Sample
-from trainer.runtime.records import GreyImage
+from trainer.runtime.records import NO_TUMOR_INDEX, GreyImage
 from trainer.targets import Targets
 
-AS_THEY_ARE, LESIONS_MOVED = "as they are", "lesions moved"
-"""Names of the first and the last set."""
+AS_THEY_ARE, LESIONS_MOVED, LESIONS_FAINT = "as they are", "lesions moved", "lesions faint or dark"
+"""Names of the first set, and of the last two."""
 SIDE = 256
 """Pixels."""
 SEED = 20265
@@ -60,10 +60,11 @@ def _set_of(images: Tensor, classes: Tensor) -> ShiftedSet:
 
 
 def shifted_sets(samples: Sequence[Sample], cut_to_head: bool) -> dict[str, ShiftedSet]:
-    """The images in every look of `LOOKS`, and last "lesions moved": every lesion erased that can be, others pasted.
+    """The images in every look of `LOOKS`, and last, where lesions can be cut out, two sets of changed lesions.
 
-    In the last set tumours are in heads of tumour-free images, and tumour-free slices are of tumour images: who goes by
-    the sequence and not by the lesion does worse than chance there.
+    In `LESIONS_MOVED` tumours are in heads of tumour-free images, and tumour-free slices are tumour images with their
+    lesions erased: who goes by the sequence and not by the lesion does worse than chance there. In `LESIONS_FAINT` the
+    lesions of tumour images are fainter, or dark where they were bright; tumour-free images are as they are.
 
     Args:
         samples: the images' records.
@@ -80,6 +81,16 @@ def shifted_sets(samples: Sequence[Sample], cut_to_head: bool) -> dict[str, Shif
     sets = {name: _set_of(shown, targets.class_indices) for name, shown in looks.items()}
     made = make_counterfactuals(dataset, SEED)
     if made is not None:
-        moved = torch.tensor([origin in (Origin.ERASED, Origin.PASTED) for origin in made.origins])
-        sets[LESIONS_MOVED] = _set_of(made.images[moved], made.targets.class_indices[moved])
+        classes = made.targets.class_indices
+
+        def are(*origins: Origin) -> Tensor:
+            return torch.tensor([origin in origins for origin in made.origins])
+
+        moved, faint = are(Origin.ERASED, Origin.PASTED), are(Origin.RECONTRASTED)
+        healthy = targets.class_indices == NO_TUMOR_INDEX
+        sets[LESIONS_MOVED] = _set_of(made.images[moved], classes[moved])
+        sets[LESIONS_FAINT] = _set_of(
+            torch.cat([made.images[faint], dataset.images[healthy]]),
+            torch.cat([classes[faint], targets.class_indices[healthy]]),
+        )
     return sets

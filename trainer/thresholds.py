@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from trainer.readings import ReadSample
 from trainer.runtime.boxes import iou_matrix
-from trainer.runtime.decision import EVIDENCE_FLOOR, margin, probability_of_another_answer
+from trainer.runtime.decision import EVIDENCE_FLOOR, Calibration, log_odds, margin, probability_of_another_answer
 from trainer.runtime.records import GLAND_CHANNEL, SlicePrediction
 
 SENSITIVITY_TARGET = 0.99
@@ -18,9 +18,13 @@ REVIEW_BUDGET = 0.05
 """Share of held-out images that each of the two review rules may send to a person."""
 MARGIN_RANGE = (0.1, 0.5)
 DISAGREEMENT_RANGE = (0.5, 0.95)
-UNFAMILIAR_TUMOR, UNFAMILIAR_NONE = 0.95, 0.7
-"""How probable a tumour, or none, must be on an unfamiliar image, or a person looks. Set, not fitted: the shifted sets
-are of looks that the network has seen, so what they allow is too little elsewhere (docs/adr/0006)."""
+UNFAMILIAR_TUMOR = 0.97
+"""How probable a tumour must be on an unfamiliar image, or a person looks. Set, not fitted: where healthy heads of the
+shifted sets ask for too little, those with an erased lesion, whose oedema stays, ask for too much (docs/adr/0006)."""
+UNFAMILIAR_MISSES = 0.03
+"""Share of the tumours of any shifted set that may be called none without a person looking."""
+UNFAMILIAR_NONE_RANGE = (0.5, 0.95)
+"""Bounds of how probable "no tumour" must be on an unfamiliar image."""
 FAMILIAR_SHARE, NOT_UNFAMILIAR_SHARE = 0.8, 0.99
 """Shares of the held-out images that are wholly familiar, and that are not wholly unfamiliar."""
 BOX_THRESHOLD_RANGE = (0.15, 0.6)
@@ -31,6 +35,34 @@ def operating_point(tumor_probabilities: npt.NDArray[np.float64]) -> float:
     """The highest P(tumour) that still calls `SENSITIVITY_TARGET` of the tumours `(n,)`, within `OPERATING_RANGE`."""
     missed = int(len(tumor_probabilities) * (1 - SENSITIVITY_TARGET))
     return float(np.clip(np.sort(tumor_probabilities)[missed], *OPERATING_RANGE))
+
+
+def _log_odds_of(probabilities: tuple[float, float]) -> tuple[float, float]:
+    low, high = probabilities
+    return log_odds(low), log_odds(high)
+
+
+def values_at_their_bounds(calibration: Calibration) -> list[str]:
+    """Names of the thresholds of a calibration that their range cut off."""
+    ranges = {
+        "box_threshold": BOX_THRESHOLD_RANGE,
+        "urgent_threshold": OPERATING_RANGE,
+        "low_margin": MARGIN_RANGE,
+        "disagreement": DISAGREEMENT_RANGE,
+        "unfamiliar_none_log_odds": _log_odds_of(UNFAMILIAR_NONE_RANGE),
+    }
+    return [name for name, ends in ranges.items() if getattr(calibration, name) in ends]
+
+
+def unfamiliar_none_log_odds(tumor_log_odds: Sequence[npt.NDArray[np.float64]]) -> float:
+    """The log-odds against a tumour that "no tumour" needs on an unfamiliar image, within `UNFAMILIAR_NONE_RANGE`.
+
+    Args:
+        tumor_log_odds: of each shifted set, `(n,)` log-odds of a tumour, by the boxes alone, of its tumours. The worst
+            set decides: which of them another hospital's scans resemble is not known.
+    """
+    worst = min(float(np.quantile(each, UNFAMILIAR_MISSES)) for each in tumor_log_odds)
+    return float(np.clip(-worst, *_log_odds_of(UNFAMILIAR_NONE_RANGE)))
 
 
 def margin_threshold(probabilities: npt.NDArray[np.float64]) -> float:

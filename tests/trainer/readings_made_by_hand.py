@@ -27,6 +27,7 @@ def read(
         np.array([corners for _, _, corners in found], np.float32).reshape(-1, 4),
         np.array([score for score, _, _ in found], np.float32),
         np.array([label for _, label, _ in found], np.int64),
+        np.array([score for score, _, _ in found], np.float32),
     )
     sure = np.eye(4)[CLASSES.index(folder)] * 4
     return ReadSample(sample, 100, 100, Reading(np.array(sure if logits is None else logits, np.float32), detections))

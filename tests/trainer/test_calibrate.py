@@ -30,6 +30,8 @@ from trainer.thresholds import (
     disagreement_threshold,
     margin_threshold,
     operating_point,
+    unfamiliar_none_log_odds,
+    values_at_their_bounds,
 )
 
 from .readings_made_by_hand import line, read
@@ -123,7 +125,10 @@ class TestFusion:
     def test_elsewhere_the_line_is_drawn_by_images_as_others_would_show_them(self) -> None:
         """There every box scores higher, tumour or not: the line between them has to lie higher too."""
         reads = [replace(each, reading=replace(each.reading, novelty=n / 200)) for n, each in enumerate(held_out())]
-        louder = [replace(each.reading.detections, scores=each.reading.detections.scores**0.3) for each in reads]
+        louder = [
+            replace(each.reading.detections, any_kind_scores=each.reading.detections.any_kind_scores**0.3)
+            for each in reads
+        ]
         shifted = [
             LabelledReading(replace(each.reading, detections=found), each.sample.class_index)
             for each, found in zip(reads, louder, strict=True)
@@ -133,7 +138,7 @@ class TestFusion:
         assert (both.familiar_up_to, both.unfamiliar_from) == pytest.approx((0.796, 0.985), abs=1e-3)
         assert (both.box_weight, both.tumor_bias) == (alone.box_weight, alone.tumor_bias)
         assert -both.unfamiliar_bias / both.unfamiliar_box_weight > 0.3
-        assert sigmoid(both.unfamiliar_tumor_log_odds) == pytest.approx(0.95)
+        assert sigmoid(both.unfamiliar_tumor_log_odds) == pytest.approx(0.97)
 
     def test_a_model_without_boxes_asks_the_classifier_everywhere(self) -> None:
         calibration = fit_calibration(held_out(), boxes=False, shifted=[labelled(held_out())])
@@ -159,6 +164,26 @@ class TestThresholds:
     @pytest.mark.parametrize(("all_at", "point"), [(0.999, 0.5), (0.001, 0.1)])
     def test_the_operating_point_is_bounded(self, all_at: float, point: float) -> None:
         assert operating_point(np.full(50, all_at)) == point
+
+    def test_none_is_said_of_three_in_a_hundred_tumours_of_the_worst_set(self) -> None:
+        easy, worst = np.full(200, 5.0), np.concatenate([np.linspace(-0.9, -0.5, 3), np.linspace(-0.3, 4, 98)])
+        needed = unfamiliar_none_log_odds([easy, worst])
+        assert needed == pytest.approx(0.3)
+        assert (worst < -needed).sum() == 3
+
+    @pytest.mark.parametrize(("all_at", "needed"), [(6.0, 0.5), (-6.0, 0.95)])
+    def test_what_none_needs_is_bounded(self, all_at: float, needed: float) -> None:
+        assert sigmoid(unfamiliar_none_log_odds([np.full(50, all_at)])) == pytest.approx(needed)
+
+    def test_values_that_a_range_cut_off_are_named(self) -> None:
+        calibration = Calibration(
+            box_threshold=0.3,
+            urgent_threshold=0.5,
+            low_margin=0.2,
+            disagreement=0.5,
+            unfamiliar_none_log_odds=unfamiliar_none_log_odds([np.full(50, -6.0)]),
+        )
+        assert values_at_their_bounds(calibration) == ["urgent_threshold", "disagreement", "unfamiliar_none_log_odds"]
 
     def test_one_in_twenty_has_a_low_margin(self) -> None:
         margins = np.linspace(0.05, 1, 100)

@@ -50,7 +50,8 @@ def _sigmoid(x: FloatArray) -> FloatArray:
 def decode(output: NetworkOutput, index: int, fitted: Letterbox, min_score: float) -> Detections:
     """Turn image `index` of a batch into detections in image pixels.
 
-    The score is the geometric mean of class probability and centreness (FCOS, section 3.2). Gland boxes take no part.
+    The score is the geometric mean of class probability and centreness (FCOS, section 3.2); that of a lesion of any
+    kind has the noisy-or of the class probabilities in its place. Gland boxes take no part.
 
     Args:
         output: what the engine returned.
@@ -60,7 +61,9 @@ def decode(output: NetworkOutput, index: int, fitted: Letterbox, min_score: floa
     """
     lesion_logits = output.box_logits[index, :, : len(LESION_CLASSES)]
     centreness = _sigmoid(output.centreness_logits[index])
-    all_scores = np.sqrt(_sigmoid(lesion_logits) * centreness[:, None])
+    probabilities = _sigmoid(lesion_logits)
+    all_scores = np.sqrt(probabilities * centreness[:, None])
+    any_kind_scores = np.sqrt((1 - (1 - probabilities).prod(1)) * centreness)
     labels = all_scores.argmax(1)
     scores = all_scores.max(1)
     candidates = np.flatnonzero(scores >= min_score)
@@ -71,4 +74,5 @@ def decode(output: NetworkOutput, index: int, fitted: Letterbox, min_score: floa
     has_area = (xyxy[:, 2] - xyxy[:, 0] >= 1) & (xyxy[:, 3] - xyxy[:, 1] >= 1)
     candidates, xyxy = candidates[has_area], xyxy[has_area]
     kept = suppress(xyxy, scores[candidates])[:MAX_DETECTIONS]
-    return Detections(xyxy[kept], scores[candidates][kept], labels[candidates][kept].astype(np.int64))
+    candidates = candidates[kept]
+    return Detections(xyxy[kept], scores[candidates], labels[candidates].astype(np.int64), any_kind_scores[candidates])

@@ -120,7 +120,8 @@ class Evidence:
     """What boxes and classifier say about one slice, each on its own.
 
     Attributes:
-        box: log-odds of the best lesion box.
+        box: log-odds of the box that is most surely a lesion, of whichever kind: where a scan leaves the kind open, no
+            kind's own score is high.
         classifier: log-odds of tumour, within plus and minus `CLASSIFIER_LIMIT`.
         box_kinds: `(3,)` log of the best score of each of `LESION_CLASSES`.
         classifier_kinds: `(3,)` log-probability of each, given a tumour, at least `-KIND_LIMIT`.
@@ -157,8 +158,9 @@ def weigh(class_logits: FloatArray, detections: Detections, class_temperature: f
     best = np.full(len(LESION_CLASSES), EVIDENCE_FLOOR)
     np.maximum.at(best, detections.labels, detections.scores.astype(np.float64))
     best = np.minimum(best, 1 - EVIDENCE_FLOOR)
+    any_kind = float(detections.any_kind_scores.max(initial=EVIDENCE_FLOOR))
     return Evidence(
-        box=log_odds(float(best.max())),
+        box=log_odds(min(any_kind, 1 - EVIDENCE_FLOOR)),
         classifier=max(-CLASSIFIER_LIMIT, min(CLASSIFIER_LIMIT, log_odds(tumor))),
         box_kinds=np.log(best),
         classifier_kinds=np.maximum(kinds, -KIND_LIMIT),

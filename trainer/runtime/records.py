@@ -60,13 +60,15 @@ class Detections:
 
     Attributes:
         xyxy: `(k, 4)` float32 in image pixels.
-        scores: `(k,)` float32 in 0..1.
+        scores: `(k,)` float32 in 0..1, of the kind in `labels`.
         labels: `(k,)` int64, index into `LESION_CLASSES`.
+        any_kind_scores: `(k,)` float32 in 0..1, of a lesion of whichever kind, not below `scores`.
     """
 
     xyxy: FloatArray
     scores: FloatArray
     labels: npt.NDArray[np.int64]
+    any_kind_scores: FloatArray
 
 
 @dataclass(frozen=True)

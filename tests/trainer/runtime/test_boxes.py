@@ -62,6 +62,17 @@ def test_a_box_comes_out_in_image_pixels() -> None:
     assert found.scores == pytest.approx([0.5**0.5])
 
 
+def test_where_the_kind_is_open_the_lesion_is_surer_than_each_kind() -> None:
+    output = silent_output()
+    index = location_at(28, 28)
+    output.box_logits[0, index, :2] = 0.0
+    output.box_distances[0, index] = 4, 8, 12, 16
+    _, fitted = letterbox(np.zeros((64, 128), np.uint8), SIZE)
+    found = decode(output, 0, fitted, 0.02)
+    assert found.scores == pytest.approx([0.5**0.5])
+    assert found.any_kind_scores == pytest.approx([0.75**0.5], rel=1e-3)
+
+
 def test_glands_are_never_reported() -> None:
     output = silent_output()
     output.box_logits[0, location_at(28, 28), GLAND_CHANNEL] = 8.0

@@ -20,6 +20,7 @@ from trainer.runtime.decision import (
     low_margin,
     margin,
     sigmoid,
+    weigh,
 )
 from trainer.runtime.records import CLASSES, LESION_CLASSES, Detections, SlicePrediction, TumorClass
 
@@ -36,7 +37,17 @@ def detections(*found: tuple[float, int]) -> Detections:
         np.array([[4, 4, 20, 20]] * len(ordered), np.float32).reshape(-1, 4),
         np.array([score for score, _ in ordered], np.float32),
         np.array([label for _, label in ordered], np.int64),
+        np.array([score for score, _ in ordered], np.float32),
     )
+
+
+def test_a_lesion_of_an_open_kind_counts_as_a_lesion() -> None:
+    one_kind = detections((0.4, 0))
+    open_kind = replace(one_kind, any_kind_scores=np.array([0.7], np.float32))
+    logits = np.zeros(4, np.float32)
+    sure, unsure = (weigh(logits, each, 1.0) for each in (open_kind, one_kind))
+    assert (sigmoid(sure.box), sigmoid(unsure.box)) == pytest.approx((0.7, 0.4))
+    assert sure.box_kinds.tolist() == unsure.box_kinds.tolist()
 
 
 def says(label: TumorClass, strength: float = SURE) -> np.ndarray:
