@@ -138,7 +138,7 @@ class _Copying:
     def copy(self) -> None:
         """What waits first: it moves on."""
         for row in self.snapshot.files:
-            if row.state in UNFINISHED_FILES and row.sha256 is None and row.parent_state != FileState.CLAIMED:
+            if row.state in UNFINISHED_FILES and row.sha256 is None:
                 self._count(self._waiting(row))
         store, there = ObjectStore(self.settings.store), ObjectStore(self.there.store)
         for sha256 in self.snapshot.objects:

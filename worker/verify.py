@@ -90,10 +90,8 @@ class Auditor:
         return None if row.state == FileState.LEFT_OUT else Trouble.UNKNOWN_STATE
 
     def _has_bytes(self, row: FileRow) -> bool:
-        """Members of an archive get theirs only after their rows; who moved on meanwhile had them."""
-        if row.sha256 is not None or row.parent_state == FileState.CLAIMED:
-            return True
-        return claimed_file(self.settings.claimed, row.claim_id) is not None
+        """Who was read has them in the store, which `_store` looks at; others where they were claimed."""
+        return row.sha256 is not None or claimed_file(self.settings.claimed, row.claim_id) is not None
 
     def _is_returned(self, row: FileRow) -> bool:
         size = self._delivered.size_bytes(_returned_path(row))

@@ -13,7 +13,7 @@ from worker.store.purge import purged_files, purged_studies
 
 @dataclass(frozen=True)
 class FileRow:
-    """What became of one file; `parent_state` is that of the archive it came in, the name is patient data."""
+    """What became of one file; the name is patient data."""
 
     id: int
     claim_id: str
@@ -22,7 +22,6 @@ class FileRow:
     sha256: str | None
     size_bytes: int | None
     study_id: int | None
-    parent_state: str | None
 
 
 @dataclass(frozen=True)
@@ -122,18 +121,4 @@ def _files(session: Session) -> tuple[FileRow, ...]:
         ScanFile.size_bytes,
         ScanFile.study_id,
     )
-    rows = session.execute(select(*columns, ScanFile.archive_id).order_by(ScanFile.id)).all()
-    states = {row.id: row.state for row in rows}
-    return tuple(
-        FileRow(
-            id=row.id,
-            claim_id=row.claim_id,
-            original_name=row.original_name,
-            state=row.state,
-            sha256=row.sha256,
-            size_bytes=row.size_bytes,
-            study_id=row.study_id,
-            parent_state=states.get(row.archive_id or 0),
-        )
-        for row in rows
-    )
+    return tuple(FileRow(*row) for row in session.execute(select(*columns).order_by(ScanFile.id)))
