@@ -5,10 +5,10 @@ from datetime import datetime
 
 from sqlalchemy.orm import Session
 
-from worker.errors import Reason
+from worker.errors import Reason, TransientError
 from worker.pipeline import ANALYSE, INTAKE, REPORT, Stage
 from worker.services import Services
-from worker.steps.lost import lost_of_study
+from worker.steps.lost import has_lost, lost_of_study
 from worker.store.chores import want_worklist
 from worker.store.claims import Claim, move
 from worker.store.models import FileState, ScanFile, Study, StudyState
@@ -28,9 +28,10 @@ def give_up(services: Services, stage: Stage, claim: Claim) -> bool:
     attempts = services.settings.max_attempts
     now = services.now()
     lost = lost_of_study(services, stage, row_id) if stage.table is Study else None
+    vanished = stage is INTAKE and _has_vanished(services, row_id)
     with services.session.begin() as session:
         if stage is INTAKE and session.get_one(ScanFile, row_id).sha256 is not None:
-            _reject_file(session, claim, row_id, attempts, now)
+            _reject_file(session, claim, row_id, attempts, now, vanished=vanished)
             return True
         if stage in (ANALYSE, REPORT) or lost is not None:
             failure = (
@@ -41,9 +42,20 @@ def give_up(services: Services, stage: Stage, claim: Claim) -> bool:
     return False
 
 
-def _reject_file(session: Session, claim: Claim, file_id: int, attempts: int, now: datetime) -> None:
-    message = f"The file could not be read within the limits in {attempts} attempts; check it by hand."
-    rejecting = {"state": FileState.REJECTING, "reason": Reason.TIMEOUT, "message": message}
+def _has_vanished(services: Services, file_id: int) -> bool:
+    with services.session.begin() as session:
+        sha256 = session.get_one(ScanFile, file_id).sha256
+    try:
+        return sha256 is not None and has_lost(services, [sha256])
+    except TransientError:
+        return False
+
+
+def _reject_file(session: Session, claim: Claim, file_id: int, attempts: int, now: datetime, *, vanished: bool) -> None:
+    reason, message = Reason.TIMEOUT, f"The file could not be read within the limits in {attempts} attempts; check it."
+    if vanished:
+        reason, message = Reason.UNREADABLE, "The file was stored and vanished before it was read."
+    rejecting = {"state": FileState.REJECTING, "reason": reason, "message": message}
     if move(session, ScanFile, file_id, claim.token, INTAKE.takes, **rejecting):
         logger.error("file %d is given up after %d attempts", file_id, attempts)
         record(session, "given_up", now, file_id=file_id, detail=INTAKE.name)

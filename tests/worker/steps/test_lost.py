@@ -8,8 +8,10 @@ import pytest
 from tests.worker.conftest import ClockedServices
 from tests.worker.home import Home
 from tests.worker.scans import png
+from worker.errors import TransientError
 from worker.pipeline import ANALYSE, DELIVER, INTAKE, REJECT, REPORT, Stage
 from worker.stage_runner import run_stage
+from worker.steps import intake
 from worker.steps.lost import LOST_FILE, LOST_IMAGE, LOST_REPORT
 from worker.store.models import FileState, Instance, Report, ScanFile, Study, StudyState
 
@@ -33,6 +35,10 @@ def home(services: ClockedServices) -> Home:
 def run(home: Home, *stages: Stage) -> None:
     for stage in stages:
         run_stage(stage, home.services, lambda _: None)
+
+
+def raise_transient(*_: object) -> None:
+    raise TransientError("not now")
 
 
 def again_and_again(home: Home, stage: Stage) -> None:
@@ -108,6 +114,22 @@ def test_a_rejected_file_that_vanished_is_said_to_have(home: Home) -> None:
     lost.write_bytes(content)
     assert home.verify("--repair").exit_code == 0
     assert (home.rejected() / "notes.txt").read_bytes() == content
+
+
+def test_a_file_that_vanished_before_it_was_read_is_said_to_have(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    home.drop("late.png", png(3))
+    with monkeypatch.context() as patch:
+        patch.setattr(intake, "read_instance", raise_transient)
+        run(home, INTAKE)
+    with home.services.session.begin() as session:
+        row = session.query(ScanFile).filter_by(state=FileState.CLAIMED).one()
+    home.services.objects.path_of(row.sha256 or "").unlink()
+    again_and_again(home, INTAKE)
+    again_and_again(home, REJECT)
+    home.work()
+    texts = [path.read_text() for path in home.services.settings.outbox.glob("rejected/*/reason.txt")]
+    (said,) = [text for text in texts if "vanished before it was read" in text]
+    assert said.endswith(f"{LOST_FILE}\n")
 
 
 def test_one_lost_image_does_not_hold_up_the_others_of_its_claim(home: Home) -> None:
