@@ -22,11 +22,20 @@ from benchmarks.stress_table import IMAGE_MANIFEST, SEQUENCES, StressDataError, 
 from trainer.export import ExportError, read_run
 from trainer.grey import read_grey
 from trainer.labels import DatasetError, Split, list_samples
-from trainer.runtime.bundle import MANIFEST, ModelFolderError
-from trainer.runtime.decision import Calibration, fuse, weigh
+from trainer.runtime.bundle import CALIBRATION, MANIFEST, WEIGHTS, ModelFolderError
+from trainer.runtime.decision import (
+    Calibration,
+    caps_at_review,
+    classifier_disagrees,
+    decide,
+    fuse,
+    is_urgent,
+    low_margin,
+    weigh,
+)
 from trainer.runtime.engine import EngineError
 from trainer.runtime.predictor import EngineName, Predictor, load_predictor
-from trainer.runtime.records import CLASSES, NO_TUMOR_INDEX, GreyImage
+from trainer.runtime.records import CLASSES, NO_TUMOR_INDEX, GreyImage, SlicePrediction
 from trainer.shifted_sets import shifted_sets
 from trainer.terminal import PROGRESS, result_console
 from trainer.uncalibrated import uncalibrated_predictor
@@ -47,7 +56,18 @@ class Pictures:
 class Row:
     """AUC, tumour against none, of each opinion on one set; `None` where it holds one of the two only.
 
-    `answer` is `None` of a run folder, too: it is not calibrated.
+    `answer` and `tumors_left` are `None` of a run folder, too: it is not calibrated.
+
+    Attributes:
+        model: the folder.
+        pictures: the name of the set.
+        tumors: how many.
+        others: how many.
+        classifier: of the whole image.
+        best_box_of_a_kind: by the score of its kind.
+        best_box: by the score of a lesion of any kind, as the answer takes it.
+        answer: of the model.
+        tumors_left: share of the tumours that are not urgent, with nobody sent to look.
     """
 
     model: str
@@ -55,8 +75,10 @@ class Row:
     tumors: int
     others: int
     classifier: float | None
+    best_box_of_a_kind: float | None
     best_box: float | None
     answer: float | None
+    tumors_left: float | None
 
 
 def load(folder: Path) -> Predictor:
@@ -101,9 +123,14 @@ def pictures_of_other_hospitals(folder: Path) -> list[Pictures]:
         healthy_of = short if (~tumor & (sequence == short)).any() else "T1"
         rows = np.flatnonzero((tumor & (sequence == short)) | (~tumor & (sequence == healthy_of)))
         found.append(
-            Pictures(f"other hospitals, {SEQUENCES.get(short, short)}", [images[row] for row in rows], tumor[rows])
+            Pictures(f"other hospitals, {_name(short, healthy_of)}", [images[row] for row in rows], tumor[rows])
         )
     return found
+
+
+def _name(short: str, healthy_of: str) -> str:
+    beside = "" if healthy_of == short else f", healthy {SEQUENCES.get(healthy_of, healthy_of)}"
+    return f"{SEQUENCES.get(short, short)}{beside}"
 
 
 def _auc(scores: npt.NDArray[np.float64], tumor: npt.NDArray[np.bool_]) -> float | None:
@@ -112,26 +139,46 @@ def _auc(scores: npt.NDArray[np.float64], tumor: npt.NDArray[np.bool_]) -> float
 
 def measure(model: str, predictor: Predictor, pictures: Pictures) -> Row:
     """Read every picture and rank them by each opinion; what is not calibrated has no answer."""
-    calibration, scores = predictor.bundle.calibration, []
+    calibration, scores, left = predictor.bundle.calibration, [], []
     is_calibrated = calibration != Calibration()
     for reading in predictor.detect(pictures.images):
         evidence = weigh(reading.class_logits, reading.detections, calibration.class_temperature)
         answer = 1 - fuse(evidence, calibration, reading.novelty)[NO_TUMOR_INDEX]
-        scores.append((evidence.classifier, evidence.box, answer))
+        scores.append((evidence.classifier, evidence.box_kinds.max(), evidence.box, answer))
+        left.append(
+            _nobody_looks(decide(reading.class_logits, reading.detections, calibration, reading.novelty), calibration)
+        )
     columns = np.array(scores, np.float64).T
     tumor = pictures.tumor
-    classifier, best_box, answer_made_of_both = (_auc(each, tumor) for each in columns)
-    counts = int(tumor.sum()), int((~tumor).sum())
-    return Row(model, pictures.name, *counts, classifier, best_box, answer_made_of_both if is_calibrated else None)
+    classifier, best_box_of_a_kind, best_box, answer_made_of_both = (_auc(each, tumor) for each in columns)
+    return Row(
+        model,
+        pictures.name,
+        int(tumor.sum()),
+        int((~tumor).sum()),
+        classifier,
+        best_box_of_a_kind,
+        best_box,
+        answer_made_of_both if is_calibrated else None,
+        float(np.array(left)[tumor].mean()) if is_calibrated and tumor.any() else None,
+    )
+
+
+def _nobody_looks(prediction: SlicePrediction, calibration: Calibration) -> bool:
+    if is_urgent(prediction, calibration) or caps_at_review(prediction, calibration):
+        return False
+    return not (low_margin(prediction.probabilities, calibration) or classifier_disagrees(prediction, calibration))
 
 
 def print_table(rows: Sequence[Row]) -> None:
     """The table for people."""
     shown = Table(title="AUC, tumour against none")
-    for heading in ("model", "pictures", "tumours", "others", "classifier", "best box", "answer"):
+    headings = ("tumours", "others", "classifier", "box of a kind", "best box", "answer", "tumours left")
+    for heading in ("model", "pictures", *headings):
         shown.add_column(heading, justify="left" if heading in ("model", "pictures") else "right")
     for row in rows:
-        cells = ("–" if value is None else f"{value:.3f}" for value in (row.classifier, row.best_box, row.answer))
+        values = (row.classifier, row.best_box_of_a_kind, row.best_box, row.answer, row.tumors_left)
+        cells = ("–" if value is None else f"{value:.3f}" for value in values)
         shown.add_row(row.model, row.pictures, str(row.tumors), str(row.others), *cells)
     result_console().print(shown)
 
@@ -144,7 +191,9 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     parser.add_argument(
         "--images", type=Path, help=f"folder with {IMAGE_MANIFEST} and the pictures of other hospitals it lists"
     )
-    parser.add_argument("--json", action="store_true", help="print one JSON list instead of a table")
+    parser.add_argument(
+        "--json", action="store_true", help="print JSON instead of a table: the rows, and the sums of what was measured"
+    )
     return parser.parse_args(arguments)
 
 
@@ -154,16 +203,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         pictures = [replace(each, name=f"Val, {each.name}") for each in sets_of_val(parsed.data)]
         pictures += pictures_of_other_hospitals(parsed.images) if parsed.images else []
-        rows = []
+        rows, sums = [], {}
         for folder in parsed.folders:
             predictor = load(folder)
+            bundle = predictor.bundle
+            sums[str(folder)] = {WEIGHTS: bundle.weights_sha256, CALIBRATION: bundle.calibration_sha256}
             title = f"reading with {folder}"
             rows += [measure(str(folder), predictor, each) for each in track(pictures, title, console=PROGRESS)]
     except (DatasetError, StressDataError, ExportError, ModelFolderError, EngineError) as error:
         print(f"benchmarks.decision_table: {error}", file=sys.stderr)
         return 2
     if parsed.json:
-        print(json.dumps([asdict(row) for row in rows]))
+        print(json.dumps({"sums": sums, "rows": [asdict(row) for row in rows]}, indent=2))
     else:
         print_table(rows)
     return 0

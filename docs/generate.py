@@ -10,7 +10,7 @@ import csv
 import json
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,13 +34,11 @@ from trainer.intervals import Estimate
 from trainer.metrics import Metrics
 from trainer.run_record import Ending, RunRecord
 from trainer.runtime.bundle import WEIGHTS, Manifest, Protocol, read_manifest
-from trainer.stress import STRESS
+from trainer.stress import StressGroup, StressTable
 from worker.cli.reference import command_page, settings_page
 from worker.settings import Settings
 
 DOCS = Path(__file__).resolve().parent
-HEALTHY_T1 = ("healthy T1", "the same scan", "healthy, several cases, T1")
-"""Rows of stress.json that begin so."""
 README = DOCS.parent / "README.md"
 DECISION_TABLE = DOCS / "runs" / "decision-table.json"
 SEED_RUN, CROSS_VALIDATION = DOCS / "runs" / "seed", DOCS / "runs" / "cross-validation" / "cross-validation.json"
@@ -169,14 +167,23 @@ def cross_validation_table(found: CrossValidation) -> str:
     )
 
 
-def decision_table(rows: list[dict[str, Any]]) -> str:
+def decision_table(found: dict[str, Any], model: Path) -> str:
     """Who tells tumours best, on each set of pictures."""
-    opinions = ("classifier", "best_box", "answer")
+    files, (sums,) = read_manifest(model).files, found["sums"].values()
+    if any(files[name] != digest for name, digest in sums.items()):
+        raise ValueError(f"{DECISION_TABLE} was measured with another model than {model}: measure it again")
+    opinions = {
+        "classifier": "classifier",
+        "best_box_of_a_kind": "best box, by its kind",
+        "best_box": "best box, any kind",
+        "answer": "answer",
+        "tumors_left": "tumours nobody is sent to",
+    }
     return markdown_table(
-        ["area under the ROC curve, tumour against none", "tumours, others", "classifier", "best box", "answer"],
+        ["area under the ROC curve, tumour against none", "tumours, others", *opinions.values()],
         [
             [row["pictures"], f"{row['tumors']}, {row['others']}", *(f"{row[name]:.3f}" for name in opinions)]
-            for row in rows
+            for row in found["rows"]
         ],
     )
 
@@ -223,10 +230,10 @@ def protocols_table(model: Path, seed_run: SeedRun, published_run: Path, found: 
 
 def marks_table(model: Path, published_run: Path, found: CrossValidation) -> str:
     """What a model is to reach, beside what the shipped one does."""
-    groups = json.loads((model / STRESS).read_text())["groups"]
-    healthy_t1 = [each for each in groups if each["name"].startswith(HEALTHY_T1)]
-    tumours = [each for each in groups if each["name"].startswith(("glioma", "meningioma"))]
-    pictures = [each for each in groups if each["studies"] is None]
+    table = StressTable.read(model)
+    if table is None or not table.is_of(read_manifest(model).files):
+        raise ValueError(f"{model}: its stress table is missing, or of other files")
+    pictures = [each for each in table.groups if each.studies is None]
     val, leaky = Metrics.read(model).leak_free, Metrics.read(published_run).val
     elsewhere = "`benchmarks.stress_table`, single slices"
     marks = [
@@ -236,9 +243,9 @@ def marks_table(model: Path, published_run: Path, found: CrossValidation) -> str
         _at_least("mAP50, tumours, leak-free protocol", 0.90, _value(MAP50_TUMOUR, val), "all of Val"),
         _at_least("mAP50-95, tumours, leak-free protocol", 0.58, _value(MAP_TUMOUR, val), "all of Val"),
         _at_most("calibration error, leak-free protocol", 0.03, _value(ECE, val), "all of Val"),
-        _at_most("healthy T1 from elsewhere called urgent", 0.05, _share(healthy_t1, "urgent"), elsewhere),
+        _at_most("healthy T1 from elsewhere called urgent", 0.05, _share(table.healthy_t1, "urgent"), elsewhere),
         _at_least("gliomas and meningiomas from elsewhere urgent or sent to review", 0.90,
-                  _share(tumours, "urgent", "review"), elsewhere),
+                  _share(table.known_tumors, "urgent", "review"), elsewhere),
         _at_most("pictures from elsewhere sent to review", 0.35, _share(pictures, "review"), elsewhere),
     ]  # fmt: skip
     return markdown_table(["figure", "to reach", "the shipped model", "of"], marks)
@@ -251,8 +258,9 @@ def _value(row: Row, figures: Figures | None) -> float:
     return estimate.value
 
 
-def _share(groups: list[dict[str, Any]], *answers: str) -> float:
-    return float(sum(each[answer] for each in groups for answer in answers) / sum(each["pictures"] for each in groups))
+def _share(groups: Sequence[StressGroup], *calls: str) -> float:
+    counted = sum(getattr(each, call).pictures for each in groups for call in calls)
+    return float(counted / sum(each.pictures for each in groups))
 
 
 def _at_least(title: str, must: float, figure: float, where: str) -> list[str]:
@@ -283,7 +291,9 @@ def training_page() -> str:
     """docs/training.md with its tables."""
     page = with_block((DOCS / "training.md").read_text(), "seed-run", lambda: seed_run_table(SeedRun.read(SEED_RUN)))
     page = with_block(page, "cross-validation", lambda: cross_validation_table(CrossValidation.read(CROSS_VALIDATION)))
-    return with_block(page, "opinions", lambda: decision_table(json.loads(DECISION_TABLE.read_text())))
+    return with_block(
+        page, "opinions", lambda: decision_table(json.loads(DECISION_TABLE.read_text()), Settings().model_folder)
+    )
 
 
 def evaluation_page() -> str:

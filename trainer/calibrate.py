@@ -122,12 +122,16 @@ def _with_unfamiliar(
     calibration: Calibration, plain: Sequence[LabelledReading], shifted: Sequence[Sequence[LabelledReading]]
 ) -> Calibration:
     sets = [TumorEvidence.of(each, calibration.class_temperature) for each in shifted]
-    weight, bias = fit_boxes_alone(sets)
+    tumor = [each.tumor for each in sets]
+    weight, bias = fit_boxes_alone([each.box for each in sets], tumor)
+    lesion_weight, lesion_bias = fit_boxes_alone([each.box_of_a_kind for each in sets], tumor)
     novelties = [each.reading.novelty for each in plain]
     return replace(
         calibration,
         unfamiliar_box_weight=weight,
         unfamiliar_bias=bias,
+        lesion_weight=lesion_weight,
+        lesion_bias=lesion_bias,
         unfamiliar_tumor_log_odds=log_odds(UNFAMILIAR_TUMOR),
         unfamiliar_none_log_odds=unfamiliar_none_log_odds([weight * each.box[each.tumor] + bias for each in sets]),
         familiar_up_to=float(np.quantile(novelties, FAMILIAR_SHARE)),

@@ -34,8 +34,14 @@ def columns_of(metrics: Metrics) -> Iterator[Column]:
         yield Column(CLEAN, Protocol.LEAK_FREE if is_checked else Protocol.UNCHECKED, metrics.val_clean)
 
 
-def _paragraph(text: str) -> str:
+def paragraph(text: str) -> str:
+    """Text in lines of the card's width."""
     return textwrap.fill(text, 118, break_on_hyphens=False) + "\n"
+
+
+def list_item(text: str) -> str:
+    """The same as an item of a list."""
+    return textwrap.fill(text, 118, initial_indent="- ", subsequent_indent="  ", break_on_hyphens=False) + "\n"
 
 
 def overview(metrics: Metrics) -> str:
@@ -54,19 +60,19 @@ def overview(metrics: Metrics) -> str:
 def _leakage(metrics: Metrics) -> str:
     look_alikes, missing = metrics.trained_look_alikes_of_val, metrics.training_files_not_found
     if metrics.protocol is Protocol.LEAK_FREE:
-        return _paragraph(
+        return paragraph(
             "None of the images the model was trained on looks like a Val image (perceptual hash, mirror images "
             "counted): these are figures of the leak-free protocol."
         )
     if metrics.protocol is Protocol.LEAKY:
         left = f'are those of "{UNSEEN}"' if metrics.val_unseen else "do not exist: no Val image is unlike all of them"
-        return _paragraph(
+        return paragraph(
             f"**{look_alikes} of the images the model was trained on look like a Val image** (perceptual hash, mirror "
             f'images counted): "{ALL}" is the published, leaky protocol, too good, and serves comparison with other '
             f"published figures only. The leak-free figures {left}."
         )
     found = "" if not look_alikes else f"; of those that were, {look_alikes} look like a Val image"
-    return _paragraph(
+    return paragraph(
         f"**Not checked for leaks**: {missing} of the images the model was trained on were not there to compare Val "
         f"with, by name and sum{found}. Nobody can say what these figures are worth."
     )
@@ -105,7 +111,7 @@ def class_tables(figures: Figures) -> Iterator[str]:
 
 def interval_note(figures: Figures) -> str:
     """Where the intervals come from."""
-    return _paragraph(
+    return paragraph(
         f"Look-alikes count together: Val holds {figures.groups} groups among {figures.images} images. Intervals of "
         "shares and F1 are Wilson's for as many images as the groups are worth, those of average precision and of "
         f"calibration error come from {figures.bootstrap_resamples} bootstrap draws of groups. A calibration error is "
@@ -122,8 +128,8 @@ def calibration_note(figures: Figures) -> str:
         f"(calibration error {answer.value:.3f}) than the temperature-scaled classifier alone ({classifier.value:.3f})"
     )
     if answer.value > classifier.value:
-        return _paragraph(
+        return paragraph(
             f"The answer, boxes and classifier fused, is calibrated worse {beside}: "
             "read P(tumour) against the operating point, not as a frequency."
         )
-    return _paragraph(f"The answer, boxes and classifier fused, is calibrated no worse {beside}.")
+    return paragraph(f"The answer, boxes and classifier fused, is calibrated no worse {beside}.")

@@ -36,7 +36,11 @@ def _start(weights: StartWeights | None) -> str:
         return "none, they were random (`--scratch`)"
     if weights.source == TORCHVISION:
         return f"ImageNet, {weights.source}"
-    return f"`{weights.source}` (sha256 `{weights.sha256}`)"
+    named = f"`{weights.source}` (sha256 `{weights.sha256}`)"
+    if weights.before is None:
+        return named
+    epochs = f" of {weights.epochs} epochs" if weights.epochs is not None else ""
+    return f"{named}, of a run{epochs},\n  which began with {_start(weights.before)}"
 
 
 def training_lines(record: RunRecord | None, manifest: Manifest) -> Iterator[str]:
@@ -44,7 +48,8 @@ def training_lines(record: RunRecord | None, manifest: Manifest) -> Iterator[str
     if record is None:
         return
     if record.end is not None:
-        yield f"- {_how_far(record.end, manifest.recipe.get('epochs'))}, seed {record.seed}\n"
+        of = "each of the runs averaged below " if record.mean_of else ""
+        yield f"- {of}{_how_far(record.end, manifest.recipe.get('epochs'))}, seed {record.seed}\n"
     for each in record.mean_of or ():
         yield f"- the weights are a mean: {each.share:.0%} of `{each.source}` (sha256 `{each.sha256}`)\n"
     if record.environment is not None:

@@ -11,7 +11,7 @@ from scipy.optimize import minimize, minimize_scalar
 from scipy.special import log_softmax
 
 from trainer.readings import LabelledReading
-from trainer.runtime.decision import weigh
+from trainer.runtime.decision import log_odds, weigh
 from trainer.runtime.records import CLASSES, LESION_CLASSES
 
 logger = logging.getLogger(__name__)
@@ -34,11 +34,13 @@ class TumorEvidence:
 
     Attributes:
         box: `(n,)` as `trainer.runtime.decision.Evidence.box`.
+        box_of_a_kind: `(n,)` log-odds of the best box by the score of its kind, as `lesion_probability` takes it.
         classifier: `(n,)` likewise.
         tumor: `(n,)` bool.
     """
 
     box: Float64Array
+    box_of_a_kind: Float64Array
     classifier: Float64Array
     tumor: npt.NDArray[np.bool_]
 
@@ -48,6 +50,7 @@ class TumorEvidence:
         found = [weigh(each.reading.class_logits, each.reading.detections, class_temperature) for each in images]
         return cls(
             np.array([evidence.box for evidence in found]),
+            np.array([log_odds(float(np.exp(evidence.box_kinds.max()))) for evidence in found]),
             np.array([evidence.classifier for evidence in found]),
             np.array([each.is_tumor for each in images]),
         )
@@ -129,11 +132,15 @@ def fit_tumor(evidence: TumorEvidence, *, boxes: bool) -> tuple[float, float, fl
     return (BOX_LEAD * shared + extra) / box_gap if boxes else 0.0, shared / classifier_gap, bias
 
 
-def fit_boxes_alone(sets: Sequence[TumorEvidence]) -> tuple[float, float]:
-    """Box weight and bias of "tumour or not" on unfamiliar images, of which each set counts the same."""
-    weights = np.concatenate([np.full(len(each.tumor), 1 / len(each.tumor) / len(sets)) for each in sets])
-    box, tumor = (np.concatenate([getattr(each, name) for each in sets]) for name in ("box", "tumor"))
-    (weight,), bias = _fit_log_odds(box[:, None], tumor, weights)
+def fit_boxes_alone(boxes: Sequence[Float64Array], tumor: Sequence[npt.NDArray[np.bool_]]) -> tuple[float, float]:
+    """Weight and bias of "tumour or not" by the boxes alone.
+
+    Args:
+        boxes: of each set of images, of which each counts the same, `(n,)` log-odds of the best box.
+        tumor: of each set `(n,)` the truth.
+    """
+    counts = np.concatenate([np.full(len(each), 1 / len(each) / len(boxes)) for each in boxes])
+    (weight,), bias = _fit_log_odds(np.concatenate(boxes)[:, None], np.concatenate(tumor), counts)
     return weight, bias
 
 

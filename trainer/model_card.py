@@ -6,7 +6,16 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Self
 
-from trainer.card_figures import ALL, UNSEEN, calibration_note, class_tables, interval_note, overview
+from trainer.card_figures import (
+    ALL,
+    UNSEEN,
+    calibration_note,
+    class_tables,
+    interval_note,
+    list_item,
+    overview,
+    paragraph,
+)
 from trainer.card_training import read_record, start_weights_line, training_lines
 from trainer.engine_comparison import ENGINES, EngineComparison, table_rows
 from trainer.engine_comparison import HEADINGS as ENGINE_HEADINGS
@@ -28,7 +37,7 @@ from trainer.runtime.bundle import (
     read_manifest,
     write_whole,
 )
-from trainer.runtime.decision import CLASSIFIER_LIMIT, Calibration
+from trainer.runtime.decision import CLASSIFIER_LIMIT
 from trainer.runtime.records import CLASSES
 from trainer.stress import HEADINGS as STRESS_HEADINGS
 from trainer.stress import STRESS, StressTable
@@ -51,6 +60,14 @@ neither is probable enough a person looks first.
 _TERMS = """\
 - Data: "MRI for Brain Tumor with Bounding Boxes" (Kaggle). Its licence is not stated where it was found, so these
   weights are for research use and are not under the licence of the code.
+"""
+
+_NOT_TESTED = """\
+- Whole studies with a known outcome, and against readers: what slices say of a study is put together by rules
+  (docs/adr/0007), not fitted.
+- Healthy FLAIR and healthy T1 with contrast agent; healthy series of more than two people; children, but for one.
+- Heads after surgery or treatment; other lesions than tumours (bleeding, infarcts, infection), but for one patient.
+- One scanner, field strength, age or sex against another: the files do not say.
 """
 
 _STRESS = """\
@@ -110,9 +127,10 @@ def _pictures(drawn: Collection[str]) -> Iterator[str]:
     if RELIABILITY in drawn:
         yield f"![How often answers of each certainty are right, all of Val]({FIGURES}/{RELIABILITY})\n"
     if WORST_ERRORS in drawn:
-        yield (
-            f"![The worst answers on Val, with their boxes]({FIGURES}/{WORST_ERRORS})\n\n"
-            "The pictures are of the data set, for research use like it (below).\n"
+        yield f"![The worst answers on Val, with their boxes]({FIGURES}/{WORST_ERRORS})\n"
+        yield paragraph(
+            "The wrong answers that are most sure of themselves, then in grey the least sure right ones; dashed boxes "
+            "are the data set's. The pictures are of the data set, for research use like it (below)."
         )
 
 
@@ -125,6 +143,23 @@ def _stress(table: StressTable | None, manifest: Manifest) -> Iterator[str]:
         yield f"`{STRESS}` was measured with other weights or another calibration: measure it again.\n"
         return
     yield markdown_table(STRESS_HEADINGS, [group.cells() for group in table.groups])
+    yield from _failures(table)
+
+
+def _failures(table: StressTable) -> Iterator[str]:
+    """Where it fails on them, in two sentences."""
+    healthy, tumors = table.healthy_t1, table.known_tumors
+    if healthy:
+        urgent, pictures = sum(each.urgent.pictures for each in healthy), sum(each.pictures for each in healthy)
+        yield list_item(f"Of {pictures} healthy T1 slices {urgent} are urgent.").rstrip()
+    if tumors:
+        pictures = sum(each.pictures for each in tumors)
+        left = pictures - sum(each.urgent.pictures + each.review.pictures for each in tumors)
+        worst = min(tumors, key=lambda each: (each.urgent.pictures + each.review.pictures) / each.pictures)
+        yield list_item(
+            f"Of {pictures} slices of gliomas and meningiomas nobody is sent to {left}; the largest share of these is "
+            f'of "{worst.name}".'
+        )
 
 
 def _engines(found: EngineComparison | None, manifest: Manifest) -> Iterator[str]:
@@ -139,6 +174,17 @@ def _engines(found: EngineComparison | None, manifest: Manifest) -> Iterator[str
     yield f"On {found.images} images of Val, {found.threads} threads of {found.processor}.\n"
 
 
+def _split_leakage(metrics: Metrics) -> Iterator[str]:
+    """A list item: how many images of Val the data set itself shows in Train, trained on or not."""
+    if metrics.protocol is not Protocol.UNCHECKED and metrics.trained_look_alikes_of_val is not None:
+        clean = 0 if metrics.val_clean is None else metrics.val_clean.images
+        yield list_item(
+            f"The split leaks as it is published: {metrics.val.images - clean} of the {metrics.val.images} images of "
+            "Val look like an image of Train (perceptual hash, mirror images counted). Of the images trained on "
+            f"{metrics.trained_look_alikes_of_val} look like one of Val."
+        )
+
+
 def _images_by_class(path: Path) -> str:
     counts = Counter(listed.name.partition("/")[0] for listed in read_file_list(path))
     each = ", ".join(f"{label} {counts[label]}" for label in CLASSES)
@@ -148,24 +194,20 @@ def _images_by_class(path: Path) -> str:
 def _decision(folder: Path) -> str:
     calibration = read_calibration(folder)
     rows = [[f"`{name}`", f"{value:.4g}"] for name, value in asdict(calibration).items()]
-    return (
+    bounded = values_at_their_bounds(calibration)
+    text = paragraph(
         "Fitted on the held-out images (`trainer.calibrate`). In units of what a tumour adds on average, the weight of "
-        f"the boxes is at\nleast {BOX_LEAD:g} × that of the classifier, whose log-odds are "
-        f'bounded at ±{CLASSIFIER_LIMIT:g}. On an unfamiliar image "no tumour"\nmust be so probable that at most '
-        f"{UNFAMILIAR_MISSES:.0%} of the tumours of any set of held-out images, shown as others would show\nthem, are "
-        f"called none with nobody sent to look; a tumour must be {UNFAMILIAR_TUMOR:.0%} probable, which was set.\n"
-        f"{_at_their_bounds(calibration)}\n"
-        + markdown_table(["value of `trainer.runtime.decision.Calibration`", ""], rows)
+        f"the boxes is at least {BOX_LEAD:g} × that of the classifier, whose log-odds are bounded at "
+        f"±{CLASSIFIER_LIMIT:g}. "
+        'On a wholly unfamiliar image "no tumour" must be so probable that, were all held-out images as others would '
+        f"show them unfamiliar, at most {UNFAMILIAR_MISSES:.0%} of the tumours of any such set would be called none "
+        f"with nobody sent to look. A tumour must be {UNFAMILIAR_TUMOR:.0%} probable there: that is set, with other "
+        "hospitals' scans in sight."
     )
-
-
-def _at_their_bounds(calibration: Calibration) -> str:
-    """A sentence on the values that the images alone would have set further out."""
-    names = values_at_their_bounds(calibration)
-    if not names:
-        return ""
-    listed = ", ".join(f"`{name}`" for name in names)
-    return f"At the end of the range they are kept within (`trainer.thresholds`): {listed}.\n"
+    if bounded:
+        names = ", ".join(f"`{name}`" for name in bounded)
+        text += paragraph(f"At the end of the range they are kept within (`trainer.thresholds`): {names}.")
+    return f"{text}\n{markdown_table(['value of `trainer.runtime.decision.Calibration`', ''], rows)}"
 
 
 def _provenance(manifest: Manifest, record: RunRecord | None, metrics: Metrics) -> str:
@@ -213,8 +255,10 @@ def _sections(
     yield (
         "## What it learnt from\n\n"
         f"- trained on {_images_by_class(folder / TRAINING_FILES)}\n"
-        f"- calibrated on {_images_by_class(folder / HELD_OUT_FILES)}\n{_TERMS}{start_weights_line(record)}"
+        f"- calibrated on {_images_by_class(folder / HELD_OUT_FILES)}\n"
+        f"{''.join(_split_leakage(metrics))}{_TERMS}{start_weights_line(record)}"
     )
+    yield f"## Not tested on\n\n{_NOT_TESTED}"
     yield f"## Limits\n\n{_LIMITS}"
     yield f"## Provenance\n\n{_provenance(manifest, record, metrics)}"
 

@@ -85,7 +85,13 @@ def start_weights(weights: Path | None, scratch: bool) -> StartWeights:
     if weights is None:
         return StartWeights(TORCHVISION)
     of_a_run = any((weights.parent / name).is_file() for name in (RECIPE, MANIFEST))
-    return StartWeights("/".join(weights.parts[-2:]) if of_a_run else weights.name, file_sha256(weights))
+    record = RunRecord.read(weights.parent) if of_a_run else None
+    return StartWeights(
+        "/".join(weights.parts[-2:]) if of_a_run else weights.name,
+        file_sha256(weights),
+        record.end.epochs_done if record and record.end else None,
+        record.start_weights if record else None,
+    )
 
 
 def check_start_weights(weights: Path, records: RunRecords) -> None:

@@ -40,10 +40,29 @@ class End:
 
 @dataclass(frozen=True)
 class StartWeights:
-    """Where the first weights came from: `SCRATCH`, `TORCHVISION`, or the name of a file and its sum."""
+    """Where the first weights came from.
+
+    Attributes:
+        source: `SCRATCH`, `TORCHVISION`, or the name of a file.
+        sha256: of that file.
+        epochs: of the run that wrote it, where a run did.
+        before: what that run began with.
+    """
 
     source: str
     sha256: str | None = None
+    epochs: int | None = None
+    before: "StartWeights | None" = None
+
+    @classmethod
+    def from_json(cls, found: Mapping[str, Any]) -> Self:
+        """Read it back.
+
+        Raises:
+            KeyError, TypeError: something is missing, or not what it should be.
+        """
+        before = found.get("before")
+        return cls(found["source"], found.get("sha256"), found.get("epochs"), cls.from_json(before) if before else None)
 
 
 @dataclass(frozen=True)
@@ -114,7 +133,7 @@ class RunRecord:
             environment, end, mean_of = (found.get(name) for name in ("environment", "end", "mean_of"))
             return cls(
                 int(found["seed"]),
-                StartWeights(**found["start_weights"]),
+                StartWeights.from_json(found["start_weights"]),
                 found.get("labels_sha256"),
                 Environment(**environment) if environment else None,
                 End(int(end["epochs_done"]), Ending(end["ending"])) if end else None,

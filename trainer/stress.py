@@ -17,6 +17,11 @@ CALLS = ("called_tumour", "urgent", "review")
 """The fields of `StressGroup` that are shares of its pictures."""
 
 
+HEALTHY_T1 = ("healthy T1", "the same scan", "healthy, several cases, T1")
+KNOWN_TUMORS = ("glioma", "meningioma")
+"""What the names of such groups begin with."""
+
+
 @dataclass(frozen=True)
 class StressCount:
     """Pictures with one answer.
@@ -125,6 +130,16 @@ class StressTable:
     calibration_sha256: str
     engine: str
     groups: Sequence[StressGroup]
+
+    @property
+    def healthy_t1(self) -> list[StressGroup]:
+        """Slices of healthy heads, T1."""
+        return [each for each in self.groups if each.name.startswith(HEALTHY_T1)]
+
+    @property
+    def known_tumors(self) -> list[StressGroup]:
+        """Slices of tumours of a class of the model."""
+        return [each for each in self.groups if each.name.startswith(KNOWN_TUMORS)]
 
     def is_of(self, files: Mapping[str, str]) -> bool:
         """Whether it was measured with the files of a manifest."""

@@ -27,7 +27,8 @@ UNFAMILIAR_NONE_RANGE = (0.5, 0.95)
 """Bounds of how probable "no tumour" must be on an unfamiliar image."""
 FAMILIAR_SHARE, NOT_UNFAMILIAR_SHARE = 0.8, 0.99
 """Shares of the held-out images that are wholly familiar, and that are not wholly unfamiliar."""
-BOX_THRESHOLD_RANGE = (0.15, 0.6)
+BOX_THRESHOLDS = np.arange(0.15, 0.6, 0.01)
+"""The candidates."""
 MATCH_IOU = 0.5
 
 
@@ -45,12 +46,13 @@ def _log_odds_of(probabilities: tuple[float, float]) -> tuple[float, float]:
 def values_at_their_bounds(calibration: Calibration) -> list[str]:
     """Names of the thresholds of a calibration that their range cut off."""
     ranges = {
-        "box_threshold": BOX_THRESHOLD_RANGE,
+        "box_threshold": (BOX_THRESHOLDS[0], BOX_THRESHOLDS[-1]),
         "urgent_threshold": OPERATING_RANGE,
         "low_margin": MARGIN_RANGE,
         "disagreement": DISAGREEMENT_RANGE,
-        "unfamiliar_none_log_odds": _log_odds_of(UNFAMILIAR_NONE_RANGE),
     }
+    if calibration.judges_boxes_alone:
+        ranges["unfamiliar_none_log_odds"] = _log_odds_of(UNFAMILIAR_NONE_RANGE)
     return [name for name, ends in ranges.items() if getattr(calibration, name) in ends]
 
 
@@ -101,14 +103,13 @@ def _scored_boxes(reads: Sequence[ReadSample]) -> tuple[list[float], list[bool],
 
 
 def best_box_threshold(reads: Sequence[ReadSample]) -> float:
-    """The drawing threshold with the best F1 (lesion found at IoU 0.5, of any kind), within `BOX_THRESHOLD_RANGE`."""
+    """The drawing threshold with the best F1 (lesion found at IoU 0.5, of any kind), of `BOX_THRESHOLDS`."""
     scores, hits, lesions = _scored_boxes(reads)
-    candidates = np.arange(*BOX_THRESHOLD_RANGE, 0.01)
     score_array, hit_array = np.array([*scores, EVIDENCE_FLOOR]), np.array([*hits, False])
     f1 = [
         2 * hit_array[score_array >= threshold].sum() / max(1, (score_array >= threshold).sum() + lesions)
-        for threshold in candidates
+        for threshold in BOX_THRESHOLDS
     ]
     # the middle of all best ones: neighbouring candidates often draw the same boxes
-    best = candidates[np.isclose(f1, max(f1))]
+    best = BOX_THRESHOLDS[np.isclose(f1, max(f1))]
     return float(best[len(best) // 2])

@@ -11,6 +11,7 @@ from trainer import calibrate
 from trainer.calibrate import CalibrationError, fit_calibration, listed_samples
 from trainer.fusion import (
     BOX_LEAD,
+    Float64Array,
     KindEvidence,
     TumorEvidence,
     fit_boxes_alone,
@@ -22,7 +23,7 @@ from trainer.fusion import (
 from trainer.labels import DatasetError
 from trainer.readings import LabelledReading, ReadSample, answers
 from trainer.runtime.bundle import ModelBundle, read_manifest, write_calibration, write_manifest
-from trainer.runtime.decision import NEVER_NOVEL, NO_BOXES, Calibration, sigmoid
+from trainer.runtime.decision import NEVER_NOVEL, NO_BOXES, Calibration, lesion_probability, sigmoid
 from trainer.runtime.records import CLASSES, LESION_CLASSES, SlicePrediction, TumorClass
 from trainer.shifted_sets import LOOKS
 from trainer.thresholds import (
@@ -81,14 +82,19 @@ class TestFusion:
         count = 40
         tumor = np.arange(count) % 2 == 0
         sign = np.where(tumor, 1.0, -1.0)
-        evidence = TumorEvidence(3 * sign, 4 * sign, tumor)
+        evidence = TumorEvidence(3 * sign, 3 * sign, 4 * sign, tumor)
         box_weight, classifier_weight, bias = fit_tumor(evidence, boxes=True)
         assert max(box_weight, classifier_weight, abs(bias)) < 10
 
     def test_sets_count_the_same_however_large(self) -> None:
         few, many = tumor_evidence(held_out(40)), tumor_evidence(held_out(400))
         higher = replace(many, box=many.box + 3)
-        lines = [-bias / weight for weight, bias in map(fit_boxes_alone, ([few, higher], [many, higher], [many]))]
+
+        def line_of(*sets: TumorEvidence) -> float:
+            weight, bias = fit_boxes_alone([each.box for each in sets], [each.tumor for each in sets])
+            return -bias / weight
+
+        lines = [line_of(few, higher), line_of(many, higher), line_of(many)]
         assert lines[0] == pytest.approx(lines[1], abs=0.3)
         assert lines[2] < lines[0] - 0.5
 
@@ -140,6 +146,21 @@ class TestFusion:
         assert -both.unfamiliar_bias / both.unfamiliar_box_weight > 0.3
         assert sigmoid(both.unfamiliar_tumor_log_odds) == pytest.approx(0.97)
 
+    def test_what_a_single_box_says_goes_by_the_score_of_its_kind(self) -> None:
+        reads = held_out()
+        louder = [
+            replace(each.reading.detections, any_kind_scores=np.sqrt(each.reading.detections.any_kind_scores))
+            for each in reads
+        ]
+        plain = [LabelledReading(each.reading, each.sample.class_index) for each in reads]
+        shifted = [
+            replace(each, reading=replace(each.reading, detections=found))
+            for each, found in zip(plain, louder, strict=True)
+        ]
+        one, other = (fit_calibration(reads, boxes=True, shifted=[each]) for each in (plain, shifted))
+        assert one.unfamiliar_bias != pytest.approx(other.unfamiliar_bias, abs=0.1)
+        assert lesion_probability(0.5, one) == pytest.approx(lesion_probability(0.5, other))
+
     def test_a_model_without_boxes_asks_the_classifier_everywhere(self) -> None:
         calibration = fit_calibration(held_out(), boxes=False, shifted=[labelled(held_out())])
         assert (calibration.familiar_up_to, calibration.unfamiliar_from) == (NEVER_NOVEL, NEVER_NOVEL)
@@ -177,6 +198,7 @@ class TestThresholds:
 
     def test_values_that_a_range_cut_off_are_named(self) -> None:
         calibration = Calibration(
+            unfamiliar_from=0.5,
             box_threshold=0.3,
             urgent_threshold=0.5,
             low_margin=0.2,
@@ -184,6 +206,9 @@ class TestThresholds:
             unfamiliar_none_log_odds=unfamiliar_none_log_odds([np.full(50, -6.0)]),
         )
         assert values_at_their_bounds(calibration) == ["urgent_threshold", "disagreement", "unfamiliar_none_log_odds"]
+        assert "unfamiliar_none_log_odds" not in values_at_their_bounds(
+            replace(calibration, unfamiliar_from=NEVER_NOVEL)
+        )
 
     def test_one_in_twenty_has_a_low_margin(self) -> None:
         margins = np.linspace(0.05, 1, 100)
@@ -228,8 +253,8 @@ class TestFolder:
     ) -> None:
         given: list[int] = []
 
-        def remember(sets: Sequence[TumorEvidence]) -> tuple[float, float]:
-            given.extend(len(each.tumor) for each in sets)
+        def remember(boxes: Sequence[Float64Array], _: object) -> tuple[float, float]:
+            given.extend(map(len, boxes))
             return 1.5, 0.25
 
         # the boxes of the small network tell nothing apart

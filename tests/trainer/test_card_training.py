@@ -37,6 +37,10 @@ def test_what_it_ran_on() -> None:
         (SCRATCH, "none, they were random"),
         (StartWeights("torchvision IMAGENET1K_V1"), "body: ImageNet, torchvision IMAGENET1K_V1."),
         (StartWeights("w.safetensors", "f00"), "`w.safetensors` (sha256 `f00`)"),
+        (
+            StartWeights("run/w.safetensors", "f00", 4, StartWeights("torchvision IMAGENET1K_V1")),
+            "`run/w.safetensors` (sha256 `f00`), of a run of 4 epochs,\n  which began with ImageNet, torchvision",
+        ),
     ],
 )
 def test_the_start_weights(weights: StartWeights, words: str) -> None:

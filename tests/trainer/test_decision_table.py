@@ -9,6 +9,7 @@ from PIL import Image
 
 from benchmarks import decision_table
 from benchmarks.decision_table import pictures_of_other_hospitals
+from trainer.runtime.bundle import file_sha256
 
 HEADER = "set,file,label,detail\n"
 LINES = (
@@ -33,7 +34,7 @@ def test_sequences_are_compared_within_themselves(pictures: Path) -> None:
     assert found == {
         "other hospitals": [True, False, False, True],
         "other hospitals, T1": [False],
-        "other hospitals, T1 with contrast": [True, False],
+        "other hospitals, T1 with contrast, healthy T1": [True, False],
         "other hospitals, T2": [False, True],
     }
 
@@ -43,18 +44,25 @@ def test_models_and_runs_side_by_side(
 ) -> None:
     arguments = [str(model_folder), str(run_folder), "--data", str(data), "--images", str(pictures), "--json"]
     assert decision_table.main(arguments) == 0
-    rows = json.loads(capsys.readouterr().out)
+    found = json.loads(capsys.readouterr().out)
+    rows, sums = found["rows"], found["sums"]
+    assert sums[str(model_folder)] == {
+        name: file_sha256(model_folder / name) for name in ("model.safetensors", "calibration.json")
+    }
     assert [row["model"] for row in rows] == [str(model_folder)] * (len(rows) // 2) + [str(run_folder)] * (
         len(rows) // 2
     )
     plain = next(row for row in rows if row["pictures"] == "Val, as they are")
     assert (plain["tumors"], plain["others"]) == (12, 4)
-    assert all(0 <= plain[opinion] <= 1 for opinion in ("classifier", "best_box", "answer"))
+    assert all(
+        0 <= plain[opinion] <= 1
+        for opinion in ("classifier", "best_box_of_a_kind", "best_box", "answer", "tumors_left")
+    )
     alone = next(row for row in rows if row["pictures"] == "other hospitals, T1")
     assert (alone["others"], alone["answer"]) == (1, None)
     # the same weights under another engine rank alike, and without a calibration there is no answer
     of_run = next(row for row in rows[len(rows) // 2 :] if row["pictures"] == "Val, as they are")
-    assert of_run["answer"] is None
+    assert (of_run["answer"], of_run["tumors_left"]) == (None, None)
     assert of_run["classifier"] == pytest.approx(plain["classifier"], abs=0.03)
 
 

@@ -384,7 +384,11 @@ def test_a_run_can_go_on_from_another_ones_weights(data: Path, run_folder: Path,
     assert fit.main([*arguments, "--weights", str(first), "--run", str(tmp_path / "second")]) == 0
     record = RunRecord.read(tmp_path / "second")
     assert record is not None
-    assert record.start_weights.source == "tiny/model.safetensors"
+    began, first_record = record.start_weights, RunRecord.read(run_folder)
+    assert first_record is not None
+    assert first_record.end is not None
+    assert (began.source, began.epochs) == ("tiny/model.safetensors", first_record.end.epochs_done)
+    assert began.before == first_record.start_weights
     before, after = load_file(first), load_file(tmp_path / "second" / "model.safetensors")
     # at next to no rate the weights stay; batch statistics are of the new epochs
     assert torch.allclose(before["classifier.weight"], after["classifier.weight"], atol=1e-5)

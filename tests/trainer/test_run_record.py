@@ -16,6 +16,7 @@ HERE = Environment(1, "cpu", "bfloat16", "2.14.1", "abc")
         RunRecord(3, StartWeights("scratch")),
         RunRecord(3, StartWeights("scratch"), environment=Environment(2, "cuda", "float32", "2.14.1")),
         RunRecord(3, StartWeights("w.safetensors", "f00"), "5ad", HERE, End(7, Ending.EARLY_STOP)),
+        RunRecord(3, StartWeights("run/w.safetensors", "f00", 4, StartWeights("resnet50.safetensors", "ba5"))),
     ],
 )
 def test_it_reads_back_as_written(record: RunRecord, tmp_path: Path) -> None:

@@ -12,10 +12,10 @@ from trainer.runtime.bundle import ModelBundle, ModelFolderError, read_manifest
 from trainer.stress import StressCount, StressGroup, StressTable
 
 HEADS = StressGroup(
-    "healthy heads", 30, {"blank": 2, "not_brain": 8}, 18, 4,
+    "healthy T1, many", 30, {"blank": 2, "not_brain": 8}, 18, 4,
     StressCount(9, (0.3, 0.7)), StressCount(6, (0.2, 0.5)), StressCount(0, (0.0, 0.4)),
 )  # fmt: skip
-ONE_STUDY = StressGroup("one head", 3, {}, 3, 1, StressCount(2, None), StressCount(1, None), StressCount(0, None))
+ONE_STUDY = StressGroup("glioma, T1", 3, {}, 3, 1, StressCount(2, None), StressCount(1, None), StressCount(0, None))
 NONE = StressCount(0, None)
 OTHERS = StressGroup("not MR", 3, {"not_mr": 3}, 0, 0, NONE, NONE, NONE)
 
@@ -29,7 +29,7 @@ def table(own_model: Path) -> StressTable:
 
 def test_shares_are_of_the_pictures_that_differ() -> None:
     assert HEADS.cells() == [
-        "healthy heads", "30", "10", "18", "4", "0.50 (0.30–0.70)", "0.33 (0.20–0.50)", "0.00 (0.00–0.40)",
+        "healthy T1, many", "30", "10", "18", "4", "0.50 (0.30–0.70)", "0.33 (0.20–0.50)", "0.00 (0.00–0.40)",
     ]  # fmt: skip
 
 
@@ -66,13 +66,21 @@ def test_the_model_card_shows_it(data: Path, own_model: Path, table: StressTable
     assert "## Other scanners and other pictures" in card
     assert f"| {' | '.join(HEADS.cells())} |" in card
     assert "| not MR | 3 | 3 | 0 | 0 | – | – | – |" in card
+    assert "- Of 18 healthy T1 slices 6 are urgent." in card
+    assert (
+        '- Of 3 slices of gliomas and meningiomas nobody is sent to 2; the largest share of these is of "glioma, T1".'
+        in card
+    )
+    assert "look like an image of Train (perceptual hash, mirror images counted). Of the images" in card.replace(
+        "\n  ", " "
+    )
 
     for stale in (replace(table, weights_sha256="0" * 64), replace(table, calibration_sha256="0" * 64)):
         stale.write(own_model)
         write_model_card(own_model)
         card = (own_model / "MODEL_CARD.md").read_text()
         assert "measured with other weights or another calibration" in card
-        assert "healthy heads" not in card
+        assert "healthy T1, many" not in card
 
 
 def test_a_table_from_before_the_calibration_was_noted_is_not_shown(own_model: Path, table: StressTable) -> None:

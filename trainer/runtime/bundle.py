@@ -5,7 +5,7 @@ import hashlib
 import json
 import zipfile
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Self
@@ -207,10 +207,16 @@ def read_calibration(folder: Path) -> Calibration:
     """Read calibration.json.
 
     Raises:
-        ModelFolderError: it is missing or not a calibration.
+        ModelFolderError: it is missing, not a calibration, or of another version: what its weights weigh is not known.
     """
+    found = _read_json(folder / CALIBRATION)
+    missing = sorted({field.name for field in fields(Calibration)} - found.keys())
+    if missing:
+        raise ModelFolderError(
+            f"{folder / CALIBRATION} is of another version (without {', '.join(missing)}): export the model anew."
+        )
     try:
-        return Calibration(**_read_json(folder / CALIBRATION))
+        return Calibration(**found)
     except (TypeError, ValueError) as error:
         raise ModelFolderError(f"{folder / CALIBRATION} is not a calibration: {error}.") from error
 

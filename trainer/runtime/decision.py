@@ -60,6 +60,8 @@ class Calibration:
         tumor_bias: log-odds added to both.
         unfamiliar_box_weight: of the best box's log-odds on an unfamiliar image, where the boxes speak alone.
         unfamiliar_bias: log-odds added to them there.
+        lesion_weight: of the log-odds of a box's score, of its kind, in "does it mark a lesion".
+        lesion_bias: log-odds added to them.
         kind_box_weight: of the best box scores of each kind in "which tumour".
         kind_classifier_weight: of the classifier in the same.
         box_threshold: boxes scored at or above are drawn; 0 to `NO_BOXES`.
@@ -79,6 +81,8 @@ class Calibration:
     tumor_bias: float = 1.0
     unfamiliar_box_weight: float = 1.0
     unfamiliar_bias: float = 1.0
+    lesion_weight: float = 1.0
+    lesion_bias: float = 1.0
     kind_box_weight: float = 1.0
     kind_classifier_weight: float = 0.5
     box_threshold: float = 0.3
@@ -120,8 +124,8 @@ class Evidence:
     """What boxes and classifier say about one slice, each on its own.
 
     Attributes:
-        box: log-odds of the box that is most surely a lesion, of whichever kind: where a scan leaves the kind open, no
-            kind's own score is high.
+        box: log-odds of the box, among those kept, that is most surely a lesion of whichever kind: where a scan leaves
+            the kind open, no kind's own score is high.
         classifier: log-odds of tumour, within plus and minus `CLASSIFIER_LIMIT`.
         box_kinds: `(3,)` log of the best score of each of `LESION_CLASSES`.
         classifier_kinds: `(3,)` log-probability of each, given a tumour, at least `-KIND_LIMIT`.
@@ -201,12 +205,13 @@ def fuse(evidence: Evidence, calibration: Calibration, novelty: float = 0.0) -> 
 
 
 def lesion_probability(score: float, calibration: Calibration) -> float:
-    """P(tumour) of an image whose best box has this score, by the boxes alone, as on scans that are not familiar.
+    """P(tumour) of an image of which all that is known is that its best box has this score, of its kind.
 
     It is taken for the probability that a box marks a lesion: on Val the boxes that are drawn do so as often as it says
     (`python -m benchmarks.box_table`), among as many tumours as Val has. Only where `judges_boxes_alone`.
     """
-    return sigmoid(_boxes_alone(log_odds(min(max(score, EVIDENCE_FLOOR), 1 - EVIDENCE_FLOOR)), calibration))
+    score = min(max(score, EVIDENCE_FLOOR), 1 - EVIDENCE_FLOOR)
+    return sigmoid(calibration.lesion_weight * log_odds(score) + calibration.lesion_bias)
 
 
 def _boxes_alone(best_box: float, calibration: Calibration) -> float:

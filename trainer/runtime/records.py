@@ -62,7 +62,8 @@ class Detections:
         xyxy: `(k, 4)` float32 in image pixels.
         scores: `(k,)` float32 in 0..1, of the kind in `labels`.
         labels: `(k,)` int64, index into `LESION_CLASSES`.
-        any_kind_scores: `(k,)` float32 in 0..1, of a lesion of whichever kind, not below `scores`.
+        any_kind_scores: `(k,)` float32 in 0..1, of a lesion of whichever kind, not below `scores`;
+            which boxes are kept goes by `scores`.
     """
 
     xyxy: FloatArray

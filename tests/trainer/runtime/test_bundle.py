@@ -13,6 +13,7 @@ from trainer.runtime.bundle import (
     ModelBundle,
     ModelFolderError,
     file_sha256,
+    read_calibration,
     write_manifest,
 )
 from trainer.runtime.engine import EngineError
@@ -89,9 +90,18 @@ def test_a_broken_folder_is_one_sentence(own_model: Path, damage: Callable[[Path
     assert "\n" not in str(refused.value)
 
 
+def test_a_calibration_of_another_version_is_refused(own_model: Path) -> None:
+    whole = json.loads((own_model / "calibration.json").read_text())
+    del whole["lesion_weight"]
+    (own_model / "calibration.json").write_text(json.dumps(whole))
+    with pytest.raises(ModelFolderError, match=r"of another version \(without lesion_weight\): export the model anew"):
+        read_calibration(own_model)
+
+
 @pytest.mark.parametrize("text", ['{"box_weight": -1}', '{"new_value": 1}', '{"box_weight": "1"}', '{"low_margin": 2}'])
 def test_an_impossible_calibration_is_refused(own_model: Path, text: str) -> None:
-    (own_model / "calibration.json").write_text(text)
+    whole = json.loads((own_model / "calibration.json").read_text())
+    (own_model / "calibration.json").write_text(json.dumps(whole | json.loads(text)))
     manifest = json.loads((own_model / "model.json").read_text())
     sums = manifest["files"] | {"calibration.json": file_sha256(own_model / "calibration.json")}
     change(own_model, files=sums)
