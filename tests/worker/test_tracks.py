@@ -138,7 +138,7 @@ def test_a_thin_stack_needs_no_more_than_it_shows() -> None:
 class TestProbability:
     """What the boxes of neighbouring slices say together, each being worth 0.5 at score 0.5 and 0.8 at 0.8."""
 
-    CALIBRATION = Calibration(unfamiliar_box_weight=1.0, unfamiliar_bias=0.0, unfamiliar_from=0.5)
+    CALIBRATION = Calibration(lesion_weight=1.0, lesion_bias=0.0, unfamiliar_from=0.5)
 
     def of(self, apart: float, scores: Sequence[float]) -> float | None:
         """Of the one lesion on slices so far apart; 0 where it is not seen."""
