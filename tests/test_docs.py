@@ -122,12 +122,40 @@ def test_three_protocols_side_by_side(
     assert "| sensitivity at the operating point | – | " in table
 
 
+def test_opinions_of_another_model_are_refused(generate: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    manifest = Manifest("2026.00", 192, False, {WEIGHTS: "0" * 64, CALIBRATION: "1" * 64}, {})
+    monkeypatch.setattr(generate, "read_manifest", lambda _: manifest)
+    row = {"pictures": "Val", "tumors": 4, "others": 2, "classifier": 0.5, "best_box_of_a_kind": 0.75, "best_box": 1.0}
+    row |= {"answer": 1.0, "tumors_left": 0.25}
+    found = {"sums": {"m": {WEIGHTS: "0" * 64, CALIBRATION: "1" * 64}}, "rows": [row]}
+    assert "| Val | 4, 2 | 0.500 | 0.750 | 1.000 | 1.000 | 0.250 |" in generate.decision_table(found, Path("m"))
+    found["sums"] = {"m": {WEIGHTS: "0" * 64, CALIBRATION: "2" * 64}}
+    with pytest.raises(ValueError, match="measured with another model"):
+        generate.decision_table(found, Path("m"))
+
+
+def test_what_each_ingredient_is_good_for(generate: ModuleType) -> None:
+    opinions = {"classifier": 0.5, "best_box": 0.75}
+    sets = dict.fromkeys(("val", "other_looks", "lesions_moved", "lesions_faint", "other_hospitals"), opinions)
+    rows = [{"without": without, "accuracy": 0.9, **sets} for without in ([], ["looks", "growing"])]
+    protocol = {"limit": 300, "size": 128, "epochs": 16, "seed": 1}
+    table = generate.ablation_table({"protocol": protocol, "ablations": rows})
+    assert "At most 300 images of each class, 128 px, 16 epochs, seed 1." in table
+    assert "| looks, growing | 0.900 | 0.500 / 0.750 |" in table
+
+
 def test_what_stands_between_the_marks_is_made_anew(generate: ModuleType) -> None:
     page = "before\n<!-- x: by hand? no -->\nold\n<!-- /x -->\nafter\n<!-- y -->\nkept\n<!-- /y -->\n"
     assert generate.with_block(page, "x", lambda: "new\n") == page.replace("old", "new")
 
 
 def test_every_block_has_its_marks(generate: ModuleType) -> None:
-    for page, name in (("evaluation", "protocols"), ("training", "seed-run"), ("training", "cross-validation")):
+    blocks = {
+        "evaluation": ("protocols", "marks"),
+        "training": ("seed-run", "cross-validation", "opinions", "ablations"),
+        "reliability": ("faults",),
+        "limits": ("hostile",),
+    }
+    for page, name in ((page, name) for page, names in blocks.items() for name in names):
         text = (REPOSITORY / "docs" / f"{page}.md").read_text()
         assert generate.with_block(text, name, lambda: "made anew") != text, name

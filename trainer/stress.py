@@ -19,6 +19,7 @@ CALLS = ("called_tumour", "urgent", "review")
 
 HEALTHY_T1 = ("healthy T1", "the same scan", "healthy, several cases, T1")
 KNOWN_TUMORS = ("glioma", "meningioma")
+NO_BRAIN = ("MR, not a brain", "MR, pixels scrambled", "not MR")
 """What the names of such groups begin with."""
 
 
@@ -140,6 +141,11 @@ class StressTable:
     def known_tumors(self) -> list[StressGroup]:
         """Slices of tumours of a class of the model."""
         return [each for each in self.groups if each.name.startswith(KNOWN_TUMORS)]
+
+    @property
+    def no_brain(self) -> list[StressGroup]:
+        """What shows no brain, or is no MR."""
+        return [each for each in self.groups if each.name.startswith(NO_BRAIN)]
 
     def is_of(self, files: Mapping[str, str]) -> bool:
         """Whether it was measured with the files of a manifest."""
