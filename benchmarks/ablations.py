@@ -119,14 +119,19 @@ def measured(
     }
     as_they_are = rows.pop(AS_THEY_ARE)
     moved, faint = (rows.pop(name, None) for name in (LESIONS_MOVED, LESIONS_FAINT))
+    other_hospitals = None if elsewhere is None else measure(str(folder), predictor, elsewhere)
+
+    def opinions(row: Row | None) -> Opinions | None:
+        return None if row is None else Opinions.of([row])
+
     return Ablation(
         without,
         json.loads((folder / TEST).read_text())["test_accuracy"],
         Opinions.of([as_they_are]),
         Opinions.of(list(rows.values())),
-        Opinions.of([moved]) if moved is not None else None,
-        Opinions.of([faint]) if faint is not None else None,
-        Opinions.of([measure(str(folder), predictor, elsewhere)]) if elsewhere is not None else None,
+        opinions(moved),
+        opinions(faint),
+        opinions(other_hospitals),
     )
 
 

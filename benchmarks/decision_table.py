@@ -28,7 +28,6 @@ from trainer.runtime.decision import (
     caps_at_review,
     classifier_disagrees,
     decide,
-    fuse,
     is_urgent,
     low_margin,
     weigh,
@@ -143,11 +142,9 @@ def measure(model: str, predictor: Predictor, pictures: Pictures) -> Row:
     is_calibrated = calibration != Calibration()
     for reading in predictor.detect(pictures.images):
         evidence = weigh(reading.class_logits, reading.detections, calibration.class_temperature)
-        answer = 1 - fuse(evidence, calibration, reading.novelty)[NO_TUMOR_INDEX]
-        scores.append((evidence.classifier, evidence.box_kinds.max(), evidence.box, answer))
-        left.append(
-            _nobody_looks(decide(reading.class_logits, reading.detections, calibration, reading.novelty), calibration)
-        )
+        prediction = decide(reading.class_logits, reading.detections, calibration, reading.novelty)
+        scores.append((evidence.classifier, evidence.box_kinds.max(), evidence.box, prediction.tumor_probability))
+        left.append(_nobody_looks(prediction, calibration))
     columns = np.array(scores, np.float64).T
     tumor = pictures.tumor
     classifier, best_box_of_a_kind, best_box, answer_made_of_both = (_auc(each, tumor) for each in columns)

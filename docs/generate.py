@@ -167,11 +167,17 @@ def cross_validation_table(found: CrossValidation) -> str:
     )
 
 
-def decision_table(found: dict[str, Any], model: Path) -> str:
-    """Who tells tumours best, on each set of pictures."""
+def read_opinions(model: Path, path: Path = DECISION_TABLE) -> list[dict[str, Any]]:
+    """The rows of what `benchmarks.decision_table` measured with this model."""
+    found = json.loads(path.read_text())
     files, (sums,) = read_manifest(model).files, found["sums"].values()
     if any(files[name] != digest for name, digest in sums.items()):
-        raise ValueError(f"{DECISION_TABLE} was measured with another model than {model}: measure it again")
+        raise ValueError(f"{path} was measured with another model than {model}: measure it again")
+    return list(found["rows"])
+
+
+def decision_table(rows: list[dict[str, Any]]) -> str:
+    """Who tells tumours best, on each set of pictures."""
     opinions = {
         "classifier": "classifier",
         "best_box_of_a_kind": "best box, by its kind",
@@ -183,7 +189,7 @@ def decision_table(found: dict[str, Any], model: Path) -> str:
         ["area under the ROC curve, tumour against none", "tumours, others", *opinions.values()],
         [
             [row["pictures"], f"{row['tumors']}, {row['others']}", *(f"{row[name]:.3f}" for name in opinions)]
-            for row in found["rows"]
+            for row in rows
         ],
     )
 
@@ -330,15 +336,14 @@ def training_page() -> str:
     """docs/training.md with its tables."""
     page = with_block((DOCS / "training.md").read_text(), "seed-run", lambda: seed_run_table(SeedRun.read(SEED_RUN)))
     page = with_block(page, "cross-validation", lambda: cross_validation_table(CrossValidation.read(CROSS_VALIDATION)))
-    model, opinions = Settings().model_folder, json.loads(DECISION_TABLE.read_text())
-    page = with_block(page, "opinions", lambda: decision_table(opinions, model))
+    page = with_block(page, "opinions", lambda: decision_table(read_opinions(Settings().model_folder)))
     return with_block(page, "ablations", lambda: ablation_table(json.loads(ABLATIONS.read_text())))
 
 
 def evaluation_page() -> str:
     """docs/evaluation.md with its tables."""
     model, found = Settings().model_folder, CrossValidation.read(CROSS_VALIDATION)
-    opinions = json.loads(DECISION_TABLE.read_text())["rows"]
+    opinions = read_opinions(model)
     page = with_block(
         (DOCS / "evaluation.md").read_text(),
         "protocols",

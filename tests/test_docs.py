@@ -122,16 +122,21 @@ def test_three_protocols_side_by_side(
     assert "| sensitivity at the operating point | – | " in table
 
 
-def test_opinions_of_another_model_are_refused(generate: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_opinions_of_another_model_are_refused(
+    generate: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     manifest = Manifest("2026.00", 192, False, {WEIGHTS: "0" * 64, CALIBRATION: "1" * 64}, {})
     monkeypatch.setattr(generate, "read_manifest", lambda _: manifest)
     row = {"pictures": "Val", "tumors": 4, "others": 2, "classifier": 0.5, "best_box_of_a_kind": 0.75, "best_box": 1.0}
     row |= {"answer": 1.0, "tumors_left": 0.25}
     found = {"sums": {"m": {WEIGHTS: "0" * 64, CALIBRATION: "1" * 64}}, "rows": [row]}
-    assert "| Val | 4, 2 | 0.500 | 0.750 | 1.000 | 1.000 | 0.250 |" in generate.decision_table(found, Path("m"))
-    found["sums"] = {"m": {WEIGHTS: "0" * 64, CALIBRATION: "2" * 64}}
+    path = tmp_path / "decision-table.json"
+    path.write_text(json.dumps(found))
+    rows = generate.read_opinions(Path("m"), path)
+    assert "| Val | 4, 2 | 0.500 | 0.750 | 1.000 | 1.000 | 0.250 |" in generate.decision_table(rows)
+    path.write_text(json.dumps(found | {"sums": {"m": {WEIGHTS: "0" * 64, CALIBRATION: "2" * 64}}}))
     with pytest.raises(ValueError, match="measured with another model"):
-        generate.decision_table(found, Path("m"))
+        generate.read_opinions(Path("m"), path)
 
 
 def test_what_each_ingredient_is_good_for(generate: ModuleType) -> None:

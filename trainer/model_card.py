@@ -154,8 +154,7 @@ def _failures(table: StressTable) -> Iterator[str]:
         yield list_item(f"Of {pictures} healthy T1 slices {urgent} are urgent.").rstrip()
     if tumors:
         pictures = sum(each.pictures for each in tumors)
-        left = pictures - sum(each.urgent.pictures + each.review.pictures for each in tumors)
-        worst = min(tumors, key=lambda each: (each.urgent.pictures + each.review.pictures) / each.pictures)
+        left, worst = sum(each.left for each in tumors), max(tumors, key=lambda each: each.left / each.pictures)
         yield list_item(
             f"Of {pictures} slices of gliomas and meningiomas nobody is sent to {left}; the largest share of these is "
             f'of "{worst.name}".'

@@ -66,6 +66,11 @@ class StressGroup:
         """Files without an answer."""
         return sum(self.refusals.values())
 
+    @property
+    def left(self) -> int:
+        """Pictures that are neither urgent nor sent to review."""
+        return self.pictures - self.urgent.pictures - self.review.pictures
+
     def as_json(self) -> dict[str, object]:
         """Counts and shares."""
         found: dict[str, object] = {"name": self.name, "files": self.files, "refused": self.refused}

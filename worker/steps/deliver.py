@@ -8,7 +8,7 @@ from worker.outbox import REASON_FILE, Outbox, reason_text, rejected_folder, rep
 from worker.pipeline import DELIVER, REJECT
 from worker.services import Services
 from worker.steps.disk import disk_trouble_is_transient
-from worker.steps.lost import LOST_FILE, has_lost, spend_attempt
+from worker.steps.lost import LOST_FILE, has_lost, has_lost_file, spend_attempt
 from worker.store import queries
 from worker.store.chores import want_worklist
 from worker.store.claims import Claim, move
@@ -74,7 +74,7 @@ def deliver_rejected(services: Services, claim: Claim) -> None:
     with services.session.begin() as session:
         rows = queries.files(session, claim.ids)
     for row in rows:
-        is_lost = row.sha256 is not None and has_lost(services, [row.sha256])
+        is_lost = has_lost_file(services, row)
         if is_lost and claim.crashes < services.settings.max_attempts:
             spend_attempt(services, REJECT, claim, row.id)
             continue

@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 from worker.errors import Reason, TransientError
 from worker.pipeline import ANALYSE, INTAKE, REPORT, Stage
 from worker.services import Services
-from worker.steps.lost import has_lost, lost_of_study
+from worker.steps.lost import has_lost_file, lost_of_study
 from worker.store.chores import want_worklist
 from worker.store.claims import Claim, move
 from worker.store.models import FileState, ScanFile, Study, StudyState
@@ -44,9 +44,9 @@ def give_up(services: Services, stage: Stage, claim: Claim) -> bool:
 
 def _has_vanished(services: Services, file_id: int) -> bool:
     with services.session.begin() as session:
-        sha256 = session.get_one(ScanFile, file_id).sha256
+        row = session.get_one(ScanFile, file_id)
     try:
-        return sha256 is not None and has_lost(services, [sha256])
+        return has_lost_file(services, row)
     except TransientError:
         return False
 

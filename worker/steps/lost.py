@@ -12,7 +12,7 @@ from worker.steps.disk import disk_trouble_is_transient
 from worker.steps.headers import headers_of
 from worker.store import queries
 from worker.store.claims import Claim, release
-from worker.store.models import Study
+from worker.store.models import ScanFile, Study
 
 logger = logging.getLogger(__name__)
 
@@ -50,6 +50,15 @@ def has_lost(services: Services, sums: Iterable[str]) -> bool:
     """
     with disk_trouble_is_transient("store"):
         return any(services.objects.has_lost(sha256) for sha256 in sums)
+
+
+def has_lost_file(services: Services, row: ScanFile) -> bool:
+    """Was the file stored, and is it gone from the store?
+
+    Raises:
+        TransientError: the store does not answer.
+    """
+    return row.sha256 is not None and has_lost(services, [row.sha256])
 
 
 def lost_of_study(services: Services, stage: Stage, study_id: int) -> str | None:
