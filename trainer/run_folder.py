@@ -79,13 +79,17 @@ def environment_of(processes: Processes) -> Environment:
 
 
 def start_weights(weights: Path | None, scratch: bool) -> StartWeights:
-    """Where a run's first weights come from."""
+    """Where a run's first weights come from.
+
+    Raises:
+        TrainingError: they are of a run whose run.json is broken.
+    """
     if scratch:
         return StartWeights(SCRATCH)
     if weights is None:
         return StartWeights(TORCHVISION)
     of_a_run = any((weights.parent / name).is_file() for name in (RECIPE, MANIFEST))
-    record = RunRecord.read(weights.parent) if of_a_run else None
+    record = _read_record(weights.parent) if of_a_run else None
     return StartWeights(
         "/".join(weights.parts[-2:]) if of_a_run else weights.name,
         file_sha256(weights),

@@ -19,6 +19,7 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from trainer import export, fit
+from trainer.loop import TrainingError
 from trainer.losses import LossParts
 from trainer.recipes import INGREDIENTS
 from trainer.run import TrainingRun
@@ -376,6 +377,13 @@ def test_the_first_weights_are_named(tmp_path: Path) -> None:
     named = StartWeights("resnet50.safetensors", digest)
     assert start_weights(tmp_path / "resnet50.safetensors", scratch=False) == named
     assert start_weights(None, scratch=False) == StartWeights("torchvision IMAGENET1K_V1")
+
+
+def test_the_record_of_the_run_before_must_be_whole(tmp_path: Path) -> None:
+    for name, content in (("recipe.json", "{}"), ("run.json", "{"), ("model.safetensors", "")):
+        (tmp_path / name).write_text(content)
+    with pytest.raises(TrainingError, match=r"run\.json is broken"):
+        start_weights(tmp_path / "model.safetensors", scratch=False)
 
 
 def test_a_run_can_go_on_from_another_ones_weights(data: Path, run_folder: Path, tmp_path: Path) -> None:
