@@ -77,8 +77,10 @@ chaos: $(VENV)/.installed-everything ## Do all the damage of tests/chaos, and wr
 soak: $(VENV)/.installed-everything ## Random damage to both deployments while files keep coming (MINUTES=60 for each)
 	CHAOS_SOAK_MINUTES=$(MINUTES) $(BIN)/python -m pytest -m long tests/chaos/test_soak.py $(ARGS)
 
-hostile: $(VENV)/.installed-everything ## Drop hostile inputs into a worker, and write docs/limits.md's table anew
+hostile: $(VENV)/.installed-everything ## Drop hostile inputs and poison into a worker, and write docs/limits.md's table anew
+	rm -f docs/runs/hostile/poison.json
 	HOSTILE_RECORD=docs/runs/hostile/figures.json $(BIN)/python -m pytest tests/system/test_hostile_inputs.py $(ARGS)
+	POISON_RECORD=docs/runs/hostile/poison.json $(BIN)/python -m pytest -m long tests/system/test_poison.py -k wait_long $(ARGS)
 	$(BIN)/python docs/generate.py
 
 # Goes on from runs/fuzz/; findings are written to tests/data/fuzz/.

@@ -3,7 +3,7 @@
 docs/cli.md and docs/settings.md from the program, the README's figures from the bundled model's metrics.json, the
 tables of docs/training.md and docs/evaluation.md from that and docs/runs/ (copies of run folders, without weights), the
 table of docs/reliability.md from docs/runs/chaos/faults.csv (`make chaos` writes it), that of docs/limits.md from
-docs/runs/hostile/figures.json (`make hostile`).
+docs/runs/hostile/ (`make hostile`).
 """  # noqa: INP001  a script, not a package
 
 import csv
@@ -46,6 +46,7 @@ SEED_RUN, CROSS_VALIDATION = DOCS / "runs" / "seed", DOCS / "runs" / "cross-vali
 PUBLISHED_RUN = DOCS / "runs" / "published"
 FAULTS = DOCS / "runs" / "chaos" / "faults.csv"
 HOSTILE = DOCS / "runs" / "hostile" / "figures.json"
+POISON = DOCS / "runs" / "hostile" / "poison.json"
 
 
 @dataclass(frozen=True)
@@ -363,9 +364,9 @@ def reliability_page() -> str:
 
 
 def limits_page() -> str:
-    """docs/limits.md with its table."""
+    """docs/limits.md with its tables."""
 
-    def table() -> str:
+    def hostile() -> str:
         found = json.loads(HOSTILE.read_text())
         outcomes = ", ".join(f"{count} {outcome}" for outcome, count in found["outcomes"].items())
         rows = [
@@ -379,7 +380,13 @@ def limits_page() -> str:
         ]
         return markdown_table(["one run, embedded, two processes", ""], rows)
 
-    return with_block((DOCS / "limits.md").read_text(), "hostile", table)
+    def poison() -> str:
+        pauses = json.loads(POISON.read_text())
+        rows = [[name, f"{seconds:.1f} s"] for name, seconds in pauses.items()]
+        return markdown_table(["what the file does", "longest pause between two files taken in"], rows)
+
+    page = with_block((DOCS / "limits.md").read_text(), "hostile", hostile)
+    return with_block(page, "poison", poison)
 
 
 def readme_page() -> str:

@@ -159,7 +159,7 @@ def test_every_block_has_its_marks(generate: ModuleType) -> None:
         "evaluation": ("protocols", "marks"),
         "training": ("seed-run", "cross-validation", "opinions", "ablations"),
         "reliability": ("faults",),
-        "limits": ("hostile",),
+        "limits": ("hostile", "poison"),
     }
     for page, name in ((page, name) for page, names in blocks.items() for name in names):
         text = (REPOSITORY / "docs" / f"{page}.md").read_text()

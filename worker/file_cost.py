@@ -18,9 +18,9 @@ from types import FrameType
 from worker.errors import TooCostlyError
 from worker.intake.limits import IntakeLimits
 
-SECONDS_AGAIN_BYTES = 4 * 2**20
+SECONDS_AGAIN_BYTES = 2 * 2**20
 """1,000 frames of JPEG 2000 are read at a second or less for each MiB; everything else is faster."""
-LAST_SECONDS = 5.0
+LAST_SECONDS = 2.0
 """A decoder in C that is not done so long after the alarm is not coming back."""
 STANDARD_ERROR = 2
 
@@ -30,7 +30,7 @@ class _OutOfTime(BaseException):
 
 
 def seconds_for(size_bytes: int, seconds: float) -> float:
-    """How long a file of this size may take: `seconds`, and as long again for every whole 4 MiB of it."""
+    """How long a file of this size may take: `seconds`, and as long again for every whole 2 MiB of it."""
     return seconds * (1 + size_bytes // SECONDS_AGAIN_BYTES)
 
 

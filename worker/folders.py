@@ -6,7 +6,7 @@ from pathlib import Path
 
 from worker.folder_descriptors import folder_below
 from worker.inbox_files import URGENT_FOLDER
-from worker.outbox import Outbox
+from worker.outbox import outbox_of
 from worker.settings import DATABASE_FILE, Settings
 from worker.store.objects import PRIVATE_FILE, PRIVATE_FOLDER
 
@@ -31,7 +31,7 @@ def make_folders(settings: Settings) -> None:
     make_inbox(settings)
     if settings.database_url is None:
         _make_database_file(settings.home / DATABASE_FILE)
-    Outbox(settings.outbox, settings.share_mode).prepare()
+    outbox_of(settings).prepare()
 
 
 def make_inbox(settings: Settings) -> None:

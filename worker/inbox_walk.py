@@ -10,6 +10,8 @@ MOST_LEVELS = 64
 """Of folders below the inbox: `os.walk` on Python 3.11, watchdog and `mkdir(parents=True)` recurse once a level."""
 MOST_PATH_BYTES = 3500
 """Of a folder's whole path; a claim adds its own folder and a name to it, and the kernel takes 4,096."""
+TOO_DEEP = f"below {MOST_LEVELS} levels, or with a path of more than {MOST_PATH_BYTES:,} bytes"
+"""Which folders are not looked into, as messages say it."""
 
 
 @dataclass(frozen=True)

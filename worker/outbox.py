@@ -10,6 +10,7 @@ from typing import BinaryIO
 from uuid import uuid4
 
 from worker.folder_descriptors import folder_below, open_inner
+from worker.settings import Settings
 from worker.store.objects import CHUNK_BYTES, PRIVATE_FILE, PRIVATE_FOLDER
 
 EXECUTE_BITS = 0o111
@@ -102,6 +103,11 @@ class Outbox:
         inner = open_inner(name, folder)
         os.fchmod(inner, self.folder_mode)
         return inner
+
+
+def outbox_of(settings: Settings) -> Outbox:
+    """The configured one."""
+    return Outbox(settings.outbox, settings.share_mode)
 
 
 def report_path(public_study_id: str, revision: int) -> str:

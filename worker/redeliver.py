@@ -9,7 +9,7 @@ from sqlalchemy import select
 from trainer.runtime.bundle import file_sha256
 from worker.delivered import Delivered
 from worker.findings import Finding, Trouble
-from worker.outbox import REASON_FILE, Outbox, reason_text, rejected_folder, returned_name
+from worker.outbox import REASON_FILE, outbox_of, reason_text, rejected_folder, returned_name
 from worker.settings import Settings
 from worker.store.audit import ReportRow, Snapshot
 from worker.store.models import FileState, Report, ScanFile, Study
@@ -66,7 +66,7 @@ class Redelivery:
                     return False
             elif not self._deliver(returned, row.sha256):
                 return False
-            self._outbox.deliver_bytes(f"{folder}/{REASON_FILE}", reason_text(row.reason, row.message))
+            outbox_of(self.settings).deliver_bytes(f"{folder}/{REASON_FILE}", reason_text(row.reason, row.message))
             return True
 
     def _deliver(self, relative: str, sha256: str) -> bool:
@@ -74,9 +74,5 @@ class Redelivery:
         if file_sha256(path) != sha256:
             return False
         with path.open("rb") as content:
-            self._outbox.deliver_stream(relative, content)
+            outbox_of(self.settings).deliver_stream(relative, content)
         return True
-
-    @property
-    def _outbox(self) -> Outbox:
-        return Outbox(self.settings.outbox, self.settings.share_mode)

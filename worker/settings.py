@@ -103,7 +103,7 @@ class Settings(BaseSettings):
         200, gt=0, description="Archives that unpack to more than so many times their size, and 16 MiB, are refused."
     )
     max_file_seconds: float = Field(
-        10.0, gt=0, description="Reading a file may take this long, and again for every 4 MiB of it, or it fails."
+        5.0, gt=0, description="Reading a file may take this long, and again for every 2 MiB of it, or it fails."
     )
     max_file_memory_kb: int = Field(
         2_000_000, ge=100_000, description="Reading a file may take so much memory, kilobytes, or it fails."

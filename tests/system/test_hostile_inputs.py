@@ -10,12 +10,12 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
 from tests.system.deployment import REPOSITORY, Deployment, wait_until
+from tests.system.pauses import MOST_PAUSE_SECONDS, longest_pause
 from tests.worker.scans import png
 from worker.cli.verification import verify
 from worker.inbox_files import list_inbox
@@ -26,10 +26,8 @@ RECORD = "HOSTILE_RECORD"
 """Names a file for the figures of docs/limits.md (`make hostile`)."""
 GOOD = 20
 DONE_SECONDS = 240.0
-MOST_BLOCKED_SECONDS = 10.0
 MEMORY_MARGIN_KB = 500_000
 """A child is replaced after the task that took it over its limit, not in the middle."""
-TAKEN_IN = frozenset({"received", "rejected", "duplicate", "unpacked", "given_up"})
 
 IGNORED, REPORTED, REJECTED, DUPLICATE, UNPACKED = "ignored", "reported", "rejected", "duplicate", "unpacked"
 AGREE = {
@@ -114,13 +112,6 @@ def outcome_of(row: ScanFile, studies: dict[int, str]) -> str:
     return DUPLICATE if row.state == FileState.DUPLICATE else REPORTED
 
 
-def longest_block(deployment: Deployment) -> float:
-    """Seconds between one file taken in and the next, at most."""
-    with deployment.sessions.begin() as session:
-        moments = sorted(event.at for event in session.query(Event) if event.kind in TAKEN_IN)
-    return max((later - earlier).total_seconds() for earlier, later in pairwise(moments))
-
-
 def slowest(deployment: Deployment, prefix: str) -> float:
     """Seconds from the claim of a good file to its report, at most."""
     with deployment.sessions.begin() as session:
@@ -180,13 +171,13 @@ def test_hostile_inputs(deployment: Deployment, hostile: Path) -> None:
         outcomes=dict(sorted(Counter(became.values()).items())),
         good=GOOD,
         processes_lost=deployment.logs().count("exited with"),
-        longest_block_seconds=longest_block(deployment),
+        longest_block_seconds=longest_pause(deployment),
         slowest_good_seconds=slowest(deployment, "good "),
         most_memory_mib=memory_kb // 1024,
         seconds=seconds,
     )
     assert figures.processes_lost == 0, deployment.logs()
-    assert figures.longest_block_seconds < MOST_BLOCKED_SECONDS
+    assert figures.longest_block_seconds < MOST_PAUSE_SECONDS
     assert memory_kb < settings.max_memory_per_child_kb + MEMORY_MARGIN_KB
     assert verify(settings, sums=True).findings == ()
     assert worker.process.poll() is None

@@ -1,16 +1,22 @@
 """One file that crashes, starves or holds up whoever reads it, amid 63 good ones of the same claim: it costs itself."""
 
+import json
+import os
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
 from tests.system.deployment import Deployment, wait_until
+from tests.system.pauses import MOST_PAUSE_SECONDS, longest_pause
 from tests.system.poisoned import Poison
 from tests.worker.scans import png
 from worker.cli.verification import verify
 from worker.errors import Reason
 from worker.store.models import Event, FileState, ScanFile
 
+RECORD = "POISON_RECORD"
+"""Names a file for the figures of docs/limits.md (`make hostile`)."""
 CLAIM = 64
 ATTEMPTS = 2
 LONGER_THAN_THE_TEST = 3600
@@ -40,6 +46,23 @@ def test_the_rest_of_a_claim_does_not_wait_for_the_lease_of_who_killed_the_proce
     poisoned.start(application="tests.system.poisoned")
     wait_until(lambda: len(poisoned.reports()) == CLAIM - 1, GOOD_ONES_SECONDS, "all good ones", poisoned.logs)
     assert poisoned.counts()[0] == {FileState.READ: CLAIM - 1, FileState.CLAIMED: 1}
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("poison", Poison)
+def test_the_others_do_not_wait_long_with_the_settings_that_are_shipped(embedded: Deployment, poison: Poison) -> None:
+    embedded.environment["TRIAGE_ENGINE"] = "openvino-int8"
+    embedded.drop("a bad one.png", png(1000) + poison.mark)
+    for number in range(CLAIM - 1):
+        embedded.drop(f"good {number:02}.png", png(number))
+    embedded.start(application="tests.system.poisoned")
+    wait_until(lambda: len(embedded.reports()) == CLAIM - 1, GOOD_ONES_SECONDS, "all good ones", embedded.logs)
+    pause = longest_pause(embedded)
+    assert pause < MOST_PAUSE_SECONDS
+    if RECORD in os.environ:
+        path = Path(os.environ[RECORD])
+        pauses = json.loads(path.read_text()) if path.exists() else {}
+        path.write_text(json.dumps(pauses | {poison.value: pause}, indent=2) + "\n")
 
 
 @pytest.mark.parametrize(

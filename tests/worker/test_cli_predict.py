@@ -13,6 +13,7 @@ from typer.testing import CliRunner, Result
 
 from tests.worker.scans import BOX, FakePredictor, archive, dicom, png, write
 from worker.cli import app
+from worker.inbox_walk import MOST_LEVELS
 
 KEYS = [
     "path", "files", "status", "reason", "label", "probabilities", "boxes", "priority", "review_reasons", "model",
@@ -116,6 +117,16 @@ def test_a_missing_path_is_one_sentence_and_exit_2(tmp_path: Path) -> None:
 
 def test_nothing_to_read_is_no_error(tmp_path: Path) -> None:
     assert lines(call("--json", tmp_path)) == []
+
+
+def test_folders_that_are_too_deep_are_named_and_the_rest_is_read(tmp_path: Path) -> None:
+    write(tmp_path, {"a.png": png(1)})
+    tmp_path.joinpath(*["a"] * (MOST_LEVELS + 1)).mkdir(parents=True)
+    result = call("--json", tmp_path)
+    assert result.exit_code == 0
+    assert len(result.stdout.splitlines()) == 1
+    assert result.stderr.startswith("Folders nested too deeply (below 64 levels")
+    assert len(result.stderr.splitlines()) == 1
 
 
 def test_no_model_is_one_sentence(tmp_path: Path) -> None:

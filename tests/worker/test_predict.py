@@ -27,6 +27,7 @@ from trainer.runtime.decision import lesion_probability
 from trainer.runtime.records import GreyImage, SlicePrediction
 from worker.domain import Priority
 from worker.errors import Reason
+from worker.inbox_walk import MOST_LEVELS
 from worker.intake import DEFAULT_LIMITS
 from worker.predict import (
     FileStatus,
@@ -47,7 +48,7 @@ def scratch(tmp_path: Path) -> Path:
 
 
 def read(scratch: Path, *paths: Path, batch_size: int = 8, predictor: FakePredictor | None = None) -> list[StudyLine]:
-    units = plan_units(list_inputs(paths), scratch, DEFAULT_LIMITS)
+    units = plan_units(list_inputs(paths).files, scratch, DEFAULT_LIMITS)
     return list(predict_units(units, predictor or FakePredictor(), DEFAULT_LIMITS, batch_size, 8))  # type: ignore[arg-type]
 
 
@@ -59,32 +60,40 @@ class TestInputs:
     def test_folders_are_walked_in_order_and_ignored_names_left_out(self, tmp_path: Path) -> None:
         files = ["b/2.png", "a/1.png", "a/10.png", ".hidden/x.png", "a/.x.png", "a/x.part", "Thumbs.db", "~x.png"]
         write(tmp_path, dict.fromkeys(files, b"x"))
-        found = [os.path.relpath(file.path, tmp_path) for file in list_inputs([tmp_path])]
+        found = [os.path.relpath(file.path, tmp_path) for file in list_inputs([tmp_path]).files]
         assert found == ["a/1.png", "a/10.png", "b/2.png"]
 
     def test_an_ignored_name_given_directly_is_left_out(self, tmp_path: Path) -> None:
         write(tmp_path, {"x.part": b"x", ".x": b"x"})
-        assert list_inputs([tmp_path / "x.part", tmp_path / ".x"]) == []
+        assert list_inputs([tmp_path / "x.part", tmp_path / ".x"]).files == []
 
     def test_the_working_directory_and_its_parent_are_not_hidden(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         write(tmp_path, {"sub/x.png": b"x"})
         monkeypatch.chdir(tmp_path / "sub")
-        assert [file.name for file in list_inputs([Path()])] == ["x.png"]
-        assert [file.name for file in list_inputs([Path("..")])] == ["../sub/x.png"]
+        assert [file.name for file in list_inputs([Path()]).files] == ["x.png"]
+        assert [file.name for file in list_inputs([Path("..")]).files] == ["../sub/x.png"]
 
     def test_paths_keep_their_order_and_a_file_given_twice_is_taken_once(self, tmp_path: Path) -> None:
         write(tmp_path, {"a.png": b"a", "b.png": b"b"})
         given = [tmp_path / "b.png", tmp_path, tmp_path / "a.png"]
-        assert [file.path.name for file in list_inputs(given)] == ["b.png", "a.png"]
+        assert [file.path.name for file in list_inputs(given).files] == ["b.png", "a.png"]
 
     def test_links_and_pipes_in_folders_are_left_out(self, tmp_path: Path) -> None:
         write(tmp_path, {"x.png": b"x"})
         (tmp_path / "link.png").symlink_to(tmp_path / "x.png")
         (tmp_path / "loop").symlink_to(tmp_path)
         os.mkfifo(tmp_path / "pipe.png")
-        assert [file.path.name for file in list_inputs([tmp_path])] == ["x.png"]
+        assert [file.path.name for file in list_inputs([tmp_path]).files] == ["x.png"]
+
+    def test_folders_that_are_too_deep_are_counted(self, tmp_path: Path) -> None:
+        deepest = tmp_path.joinpath(*["a"] * MOST_LEVELS)
+        (deepest / "a").mkdir(parents=True)
+        write(deepest, {"read.png": b"x", "a/left.png": b"x"})
+        inputs = list_inputs([tmp_path, tmp_path])
+        assert [file.path for file in inputs.files] == [deepest / "read.png"]
+        assert inputs.folders_too_deep == 1
 
     def test_a_path_that_leads_nowhere(self, tmp_path: Path) -> None:
         with pytest.raises(MissingInputError) as caught:
@@ -93,7 +102,7 @@ class TestInputs:
 
     def test_bytes_that_are_not_text_are_written_as_escapes(self, tmp_path: Path) -> None:
         (tmp_path / os.fsdecode(b"bad\xff.png")).write_bytes(b"x")
-        assert list_inputs([tmp_path])[0].name == f"{tmp_path}/bad\\xff.png"
+        assert list_inputs([tmp_path]).files[0].name == f"{tmp_path}/bad\\xff.png"
 
 
 class TestStudies:
@@ -144,7 +153,7 @@ class TestStudies:
         second = slice_dataset(7, 2, level=150)
         second.SeriesInstanceUID, second.SeriesNumber = "1.2.7.4", 2
         folder = write(tmp_path / "in", {"1.dcm": dicom(7, 1), "2.dcm": dicom_bytes(second)})
-        units = plan_units(list_inputs([folder]), scratch, DEFAULT_LIMITS)
+        units = plan_units(list_inputs([folder]).files, scratch, DEFAULT_LIMITS)
         (line,) = predict_units(units, FakePredictor(), DEFAULT_LIMITS, 8, 1)  # type: ignore[arg-type]
         assert [(file.status, file.reason) for file in line.files] == [
             ("read", None),
@@ -164,7 +173,7 @@ class TestStudies:
         other = slice_dataset(7, 2, patient_id="B")
         other.SeriesInstanceUID, other.SeriesNumber = "1.2.7.4", 2
         folder = write(tmp_path / "in", {"1.dcm": dicom(7, 1, patient_id="A"), "2.dcm": dicom_bytes(other)})
-        units = plan_units(list_inputs([folder]), scratch, DEFAULT_LIMITS)
+        units = plan_units(list_inputs([folder]).files, scratch, DEFAULT_LIMITS)
         (line,) = predict_units(units, FakePredictor(), DEFAULT_LIMITS, 8, 1)  # type: ignore[arg-type]
         assert line.review_reasons == ("patient_id_conflict",)
 
@@ -292,7 +301,7 @@ class TestHostileInput:
 
     def test_a_file_that_disappears_costs_one_line(self, tmp_path: Path, scratch: Path) -> None:
         folder = write(tmp_path / "in", {"a.png": png(1), "b.png": png(2)})
-        units = plan_units(list_inputs([folder]), scratch, DEFAULT_LIMITS)
+        units = plan_units(list_inputs([folder]).files, scratch, DEFAULT_LIMITS)
         (folder / "a.png").unlink()
         gone, read_line = predict_units(units, FakePredictor(), DEFAULT_LIMITS, 8, 8)  # type: ignore[arg-type]
         assert (gone.reason, read_line.status) == (Reason.UNREADABLE, StudyStatus.OK)
@@ -310,7 +319,7 @@ class TestStreaming:
         folder = write(tmp_path / "in", {f"{number}.png": png(number) for number in range(6)} | {"0.txt": b"x"})
         looked_at: list[int] = []
         predictor = FakePredictor()
-        units = plan_units(list_inputs([folder]), scratch, DEFAULT_LIMITS)
+        units = plan_units(list_inputs([folder]).files, scratch, DEFAULT_LIMITS)
         lines = predict_units(units, predictor, DEFAULT_LIMITS, 2, 8, lambda: looked_at.append(1))  # type: ignore[arg-type]
         assert Path(next(lines).path).name == "0.png"
         assert predictor.batches == [2]

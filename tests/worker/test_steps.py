@@ -541,7 +541,7 @@ class TestTrouble:
             home.drop(f"{number}.png", png(number))
         home.visit(INTAKE)
         states = [row.state for row in home.files().values()]
-        assert states == [FileState.READ] * 3 + [FileState.CLAIMED] * 2, "2,000 of 3,600 seconds leave time for 1,290"
+        assert states == [FileState.READ] * 3 + [FileState.CLAIMED] * 2, "2,000 of 3,600 seconds leave time for 1,285"
         home.services.wait(10)
         home.run()
         assert {(row.state, row.crashes) for row in home.files().values()} == {(FileState.READ, 0)}

@@ -15,6 +15,7 @@ from trainer.runtime.predictor import Predictor, load_predictor
 from worker.cli.failure import MISUSED, CommandError
 from worker.cli.printing import print_json
 from worker.cli.tables import print_study_lines
+from worker.inbox_walk import TOO_DEEP
 from worker.predict import MissingInputError, ScratchError, StudyLine, list_inputs, plan_units, predict_units
 from worker.services import intake_limits
 from worker.settings import Settings
@@ -55,13 +56,18 @@ def _predictions(
 ) -> Iterator[StudyLine]:
     limits = intake_limits(settings)
     try:
-        files = list_inputs(paths)
+        inputs = list_inputs(paths)
     except MissingInputError as error:
         raise CommandError(f"There is no file or folder {error.name}.", MISUSED) from None
+    if inputs.folders_too_deep:
+        sys.stderr.write(
+            f"Folders nested too deeply ({TOO_DEEP}): {inputs.folders_too_deep:,}. What is in them is not read: "
+            "move their files up, or give their paths.\n"
+        )
     predictor = load(settings)
     with TemporaryDirectory(prefix="triage-predict-") as scratch:
         try:
-            units = plan_units(files, Path(scratch), limits)
+            units = plan_units(inputs.files, Path(scratch), limits)
         except ScratchError as error:
             raise CommandError(
                 f"An archive cannot be unpacked in {gettempdir()}: {error}. Set TMPDIR to a folder with room."

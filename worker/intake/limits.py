@@ -25,7 +25,7 @@ class IntakeLimits:
         max_archive_entries: entries of one archive, folders included.
         max_archive_bytes: bytes of the archive file itself, and of its entries unpacked, each.
         max_archive_ratio: unpacked bytes per byte of the archive above `inflate_free_bytes`.
-        max_file_seconds: to read a file of less than 4 MiB; `worker.file_cost` says more.
+        max_file_seconds: to read a file of less than 2 MiB; `worker.file_cost` says more.
         max_file_memory_bytes: to read a file, beyond what the process has. 50 million pixels of floating point take
             1.4 GiB, 512 MiB of DICOM 1.0 GiB.
     """
@@ -42,7 +42,7 @@ class IntakeLimits:
     max_archive_entries: int = 20_000
     max_archive_bytes: int = 4 * GIB
     max_archive_ratio: int = 200
-    max_file_seconds: float = 10.0
+    max_file_seconds: float = 5.0
     max_file_memory_bytes: int = 2_000_000 * 1024
 
 

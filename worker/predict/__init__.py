@@ -1,6 +1,6 @@
 """Reading scans without a worker: no database, no broker, no inbox; the same intake, network and decisions."""
 
-from worker.predict.inputs import InputFile, MissingInputError, list_inputs
+from worker.predict.inputs import InputFile, Inputs, MissingInputError, list_inputs
 from worker.predict.lines import BoxLine, FileLine, FileStatus, StudyLine, StudyStatus
 from worker.predict.run import predict_units
 from worker.predict.units import ScratchError, Unit, plan_units
@@ -10,6 +10,7 @@ __all__ = [
     "FileLine",
     "FileStatus",
     "InputFile",
+    "Inputs",
     "MissingInputError",
     "ScratchError",
     "StudyLine",

@@ -1,11 +1,11 @@
 """Which files to read: what the paths of the command line lead to, in an order that does not depend on the disk."""
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from worker.inbox_files import is_ignored, list_inbox
+from worker.inbox_files import files_in, folders, folders_too_deep, is_ignored
 
 
 class MissingInputError(Exception):
@@ -31,7 +31,20 @@ class InputFile:
     sha256: str | None = None
 
 
-def list_inputs(paths: Iterable[Path]) -> list[InputFile]:
+@dataclass(frozen=True)
+class Inputs:
+    """What the paths of the command line lead to.
+
+    Attributes:
+        files: in the order in which they are read.
+        folders_too_deep: how many folders were not looked into, as in the inbox; those in them are not counted.
+    """
+
+    files: list[InputFile]
+    folders_too_deep: int
+
+
+def list_inputs(paths: Iterable[Path]) -> Inputs:
     """Files of all paths: paths in the order given, folders walked and sorted; a file given twice is taken once.
 
     Names that the inbox ignores are left out. Links, pipes and devices inside folders are left out too; given directly
@@ -41,21 +54,24 @@ def list_inputs(paths: Iterable[Path]) -> list[InputFile]:
         MissingInputError: a path leads nowhere.
     """
     found: dict[str, InputFile] = {}
+    too_deep = 0
     for given in paths:
-        for path in _below(given):
+        below, folders_left = _below(given)
+        too_deep += folders_left
+        for path in below:
             found.setdefault(os.path.abspath(path), InputFile(path, printable_name(path)))  # noqa: PTH100  not resolved
-    return list(found.values())
+    return Inputs(list(found.values()), too_deep)
 
 
-def _below(given: Path) -> Iterator[Path]:
+def _below(given: Path) -> tuple[list[Path], int]:
     if not os.path.lexists(given):
         raise MissingInputError(printable_name(given))
     if given.name != ".." and is_ignored(Path(given.name)):
-        return
-    if given.is_dir():
-        yield from sorted(list_inbox(given))
-    else:
-        yield given
+        return [], 0
+    if not given.is_dir():
+        return [given], 0
+    looked_into = list(folders(given))
+    return sorted(files_in(looked_into)), folders_too_deep(looked_into)
 
 
 def printable_name(path: Path) -> str:

@@ -4,7 +4,7 @@ import logging
 import shutil
 
 from worker.inbox_files import claimed_file, forget_claim
-from worker.outbox import REASON_FILE, Outbox, reason_text, rejected_folder, report_path, returned_name
+from worker.outbox import REASON_FILE, Outbox, outbox_of, reason_text, rejected_folder, report_path, returned_name
 from worker.pipeline import DELIVER, REJECT
 from worker.services import Services
 from worker.steps.disk import disk_trouble_is_transient
@@ -18,14 +18,9 @@ from worker.store.reports import RenderedReport, rendered_reports
 logger = logging.getLogger(__name__)
 
 
-def outbox_of(services: Services) -> Outbox:
-    """The configured outbox."""
-    return Outbox(services.settings.outbox, services.settings.share_mode)
-
-
 def deliver_reports(services: Services, claim: Claim) -> None:
     """Copy each rendered PDF to the outbox and mark its study reported; one log line a study."""
-    outbox = outbox_of(services)
+    outbox = outbox_of(services.settings)
     with services.session.begin() as session:
         reports = rendered_reports(session, claim.ids)
     for rendered in reports:
@@ -70,7 +65,7 @@ def _return_bytes(services: Services, outbox: Outbox, row: ScanFile, relative: s
 
 def deliver_rejected(services: Services, claim: Claim) -> None:
     """Give each rejected file back, byte for byte, with its reason beside it; of lost bytes the reason alone."""
-    outbox = outbox_of(services)
+    outbox = outbox_of(services.settings)
     with services.session.begin() as session:
         rows = queries.files(session, claim.ids)
     for row in rows:

@@ -6,10 +6,9 @@ from sqlalchemy.orm import Session
 
 from reports.content import Priority, WorklistEntry
 from reports.worklist import render_worklist
-from worker.outbox import INDEX_NAME
+from worker.outbox import INDEX_NAME, outbox_of
 from worker.services import Services
 from worker.settings import Settings
-from worker.steps.deliver import outbox_of
 from worker.steps.disk import disk_trouble_is_transient
 from worker.store.chores import finish_worklist
 from worker.store.claims import Claim
@@ -28,7 +27,7 @@ def write_worklist(services: Services, claim: Claim) -> None:
         wanted = session.get_one(Chore, claim.ids[0]).wanted
         page = render_page(session, services.settings, now)
     with disk_trouble_is_transient("worklist"):
-        outbox_of(services).deliver_bytes(INDEX_NAME, page.encode())
+        outbox_of(services.settings).deliver_bytes(INDEX_NAME, page.encode())
     with services.session.begin() as session:
         finish_worklist(session, claim.token, wanted, services.now(), PAUSE)
 

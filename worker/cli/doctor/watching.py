@@ -8,7 +8,7 @@ from pathlib import Path
 
 from worker.cli.doctor.lines import Line, ok, trouble, warning
 from worker.inbox_files import folders, folders_too_deep
-from worker.inbox_walk import MOST_LEVELS, MOST_PATH_BYTES, walk
+from worker.inbox_walk import TOO_DEEP, walk
 from worker.settings import Settings, WatchMode
 
 INBOX = "inbox"
@@ -77,8 +77,7 @@ def _kernel_events(inbox: Path) -> Iterator[Line]:
 def _too_deep(inbox: Path) -> Iterator[Line]:
     count = folders_too_deep(folders(inbox))
     if count:
-        limits = f"below {MOST_LEVELS} levels, or with a path of more than {MOST_PATH_BYTES:,} bytes"
-        sentence = f"Folders of the inbox nested too deeply ({limits}): {count:,}. What is in them is not taken."
+        sentence = f"Folders of the inbox nested too deeply ({TOO_DEEP}): {count:,}. What is in them is not taken."
         yield warning(INBOX, sentence, "Move their files up, or remove them.")
 
 
