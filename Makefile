@@ -12,7 +12,7 @@ MINUTES ?= 10
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install install-gpu install-train run demo train test chaos soak hostile fuzz check audit lock secrets clean
+.PHONY: help install install-gpu install-train run demo train test test-long chaos soak hostile fuzz check audit lock secrets clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -66,13 +66,17 @@ train: $(VENV)/.installed-everything ## Train a model from DATA=dataset (more op
 test: check ## Install everything, check, run all tests (some of them: ARGS="tests/worker -k inbox")
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile $(ARGS)
 
-# RUNS=5 goes through all scenarios five times.
+test-long: $(VENV)/.installed-everything ## The tests that take too long for `make test`, but for those of `make chaos`
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile -m long --ignore tests/chaos $(ARGS)
+
+# RUNS=5 goes through all scenarios five times. Some of them (ARGS) are recorded in runs/chaos/ alone.
 chaos: $(VENV)/.installed-everything ## Do all the damage of tests/chaos, and write docs/reliability.md's table anew
-	rm -f docs/runs/chaos/faults.csv
+	rm -f runs/chaos/faults.csv
 	failed=0; for run in $$(seq $(RUNS)); do \
-		CHAOS_RECORD=docs/runs/chaos/faults.csv CHAOS_SEED=$$run \
+		CHAOS_RECORD=runs/chaos/faults.csv CHAOS_SEED=$$run \
 		$(BIN)/python -m pytest -m "long or not long" tests/chaos $(ARGS) || failed=1; \
-	done; $(BIN)/python docs/generate.py; exit $$failed
+	done; \
+	[ -n "$(ARGS)" ] || { cp runs/chaos/faults.csv docs/runs/chaos/ && $(BIN)/python docs/generate.py; }; exit $$failed
 
 soak: $(VENV)/.installed-everything ## Random damage to both deployments while files keep coming (MINUTES=60 for each)
 	CHAOS_SOAK_MINUTES=$(MINUTES) $(BIN)/python -m pytest -m long tests/chaos/test_soak.py $(ARGS)

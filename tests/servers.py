@@ -11,7 +11,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from importlib.util import find_spec
@@ -68,6 +68,11 @@ class MortalRedis:
         """Send it a command, as an administrator would."""
         with redis.Redis(port=self.port) as client:
             client.execute_command(*command)
+
+    def unacknowledged(self) -> int:
+        """Messages that a worker has taken and not acknowledged, which kombu keeps beside the queues."""
+        with redis.Redis(port=self.port) as client:
+            return int(client.hlen("unacked"))
 
     def start(self) -> None:
         """Start it again."""
@@ -148,22 +153,37 @@ class MortalPostgres(PostgresServer):
 
     def start(self) -> None:
         """Start it, for the first time or again."""
-        log = self.socket_folder.parent / "log"
-        self.processes.append(_start_postgres(self.socket_folder, log, self.answers, SURVIVES_A_KILL))
+        self.processes.append(_start_postgres(self.socket_folder, self.log, self.answers, SURVIVES_A_KILL))
+
+    @property
+    def log(self) -> Path:
+        """What it says, since it was last started."""
+        return self.socket_folder.parent / "log"
+
+    @property
+    def is_running(self) -> bool:
+        """Has it not ended by itself?"""
+        return self.processes[-1].poll() is None
 
 
 @contextmanager
-def mortal_postgres() -> Iterator[MortalPostgres]:
-    """A Postgres of its own that a test may stop. What it has confirmed outlives it, though not a power cut."""
+def mortal_postgres(
+    disk_at: Callable[[Path], AbstractContextManager[object]] = nullcontext,
+) -> Iterator[MortalPostgres]:
+    """A Postgres of its own that a test may stop. What it has confirmed outlives it, though not a power cut.
+
+    `disk_at` puts another disk at the folder of its data, its log apart.
+    """
     with _temporary_folder("triage-postgres-") as folder:
         data = folder / "data"
         data.mkdir()
-        server = MortalPostgres(data, [])
-        server.start()
-        try:
-            yield server
-        finally:
-            server.stop()
+        with disk_at(data):
+            server = MortalPostgres(data, [])
+            server.start()
+            try:
+                yield server
+            finally:
+                server.stop()
 
 
 @contextmanager

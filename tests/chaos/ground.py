@@ -79,8 +79,8 @@ class Ground:
 
     def judge(self, scenario: str, deployment: str, recovery_seconds: float) -> None:
         """Audit what is done, record it, and fail for whatever was lost or doubled."""
-        found = self._audit(sums=True)
-        lost, doubled = self._lost(found), self._doubled()
+        found = self.audit(sums=True)
+        lost, doubled = self.lost(found), self.doubled()
         files = len(expected(self.dropped).names)
         record(Run(scenario, deployment, files, lost, doubled, len(found.findings), recovery_seconds))
         assert (lost, doubled, found.findings) == (0, 0, ()), (found, self.deployment.logs())
@@ -109,13 +109,15 @@ class Ground:
             *(f"in the inbox: {path}" for path in list_inbox(settings.inbox)),
             *(["broker does not answer"] if lengths is None else []),
             *(f"messages in {queue}: {count}" for queue, count in (lengths or {}).items() if count),
-            *(str(finding) for finding in self._audit().findings),
+            *(["messages not acknowledged"] if self.redis is not None and self.redis.unacknowledged() else []),
+            *(str(finding) for finding in self.audit().findings),
         ]
 
-    def _audit(self, *, sums: bool = False) -> Verification:
+    def audit(self, *, sums: bool = False) -> Verification:
+        """What `python -m worker verify` finds, with `--sums` or without."""
         return verify(self.deployment.settings, sums=sums)
 
-    def _lost(self, found: Verification) -> int:
+    def lost(self, found: Verification) -> int:
         """Names without exactly one row, rows nobody dropped, and rows missing from the outcome they must have."""
         wanted = expected(self.dropped)
         with self.deployment.sessions.begin() as session:
@@ -124,7 +126,7 @@ class Ground:
         missing = wanted.outcomes - Counter(found.files)
         return without_one + missing.total()
 
-    def _doubled(self) -> int:
+    def doubled(self) -> int:
         """Reports, in the outbox and in the event table, beyond one a revision; studies beyond those dropped."""
         with self.deployment.sessions.begin() as session:
             announced = Counter(

@@ -1,6 +1,7 @@
 """A disk that takes nothing, without one: files that may not grow, switched on and off for a running worker."""
 
 import resource
+from contextlib import suppress
 
 from tests.system.deployment import Worker
 
@@ -11,4 +12,5 @@ NOTHING_LARGER = 4096
 def limit_files(worker: Worker, most: int) -> None:
     """No process of the worker may write a file beyond `most` bytes, now and for its children to come."""
     for process in (worker.process.pid, *worker.children):
-        resource.prlimit(process, resource.RLIMIT_FSIZE, (most, resource.RLIM_INFINITY))
+        with suppress(ProcessLookupError):  # a child that has just been killed
+            resource.prlimit(process, resource.RLIMIT_FSIZE, (most, resource.RLIM_INFINITY))

@@ -1,22 +1,28 @@
 """A disk that takes nothing for a while: store, outbox and database, at once or one of them."""
 
 import os
+import re
 import resource
 import shutil
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from tests.chaos.drops import expected, mixed
-from tests.chaos.ground import DONE_SECONDS, Ground
+from tests.chaos.ground import DONE_SECONDS, SMALL_AND_QUICK, Ground
 from tests.chaos.limits import NOTHING_LARGER, limit_files
+from tests.servers import mortal_postgres, mortal_redis
+from tests.system.deployment import Deployment
 from worker.cli.verification import verify
 
 COUNT = 6
 SMALL_DISK_MEBIBYTES = 24
+DATABASE_MEBIBYTES = 96
 RESERVE, NOT_FREE_ENOUGH = 4 << 20, 3 << 20
 WITHOUT_A_RESERVE = {"TRIAGE_MIN_FREE_BYTES": "0"}
 
@@ -29,7 +35,9 @@ def test_no_file_may_grow_for_a_while(ground: Ground) -> None:
     limit_files(worker, NOTHING_LARGER)
     ground.pause(4, 6)
     limit_files(worker, resource.RLIM_INFINITY)
-    ground.survives("no file may grow for a while: store, outbox, database")
+    assert was_hurt(ground)
+    database = " and database" if ground.postgres is None else ""
+    ground.survives(f"no file of the worker may grow for a while: store, outbox{database}")
 
 
 def test_an_outbox_that_is_deleted(ground: Ground) -> None:
@@ -47,22 +55,29 @@ def test_an_outbox_that_is_deleted(ground: Ground) -> None:
     ground.survives("the outbox deleted, then verify --repair", damaged=damaged)
 
 
+@contextmanager
+def disk_at(folder: Path, mebibytes: int = SMALL_DISK_MEBIBYTES) -> Iterator[None]:
+    """A small disk of its own at a folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    command = ["mount", "-t", "tmpfs", "-o", f"size={mebibytes}m,mode=770", "none", str(folder)]
+    if os.geteuid() != 0 or subprocess.run(command, check=False, capture_output=True).returncode != 0:
+        pytest.skip("mounting is not allowed here; RLIMIT_FSIZE does it above")
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
 @pytest.fixture
 def small_disk() -> Iterator[Callable[[Path], None]]:
-    """Mounts a small disk of its own at a folder."""
-    mounted: list[Path] = []
+    """Mounts a small disk at a folder until the test has ended."""
+    with ExitStack() as mounted:
+        yield lambda folder: mounted.enter_context(disk_at(folder))
 
-    def mount(folder: Path) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        options = f"size={SMALL_DISK_MEBIBYTES}m,mode=770"
-        command = ["mount", "-t", "tmpfs", "-o", options, "none", str(folder)]
-        if os.geteuid() != 0 or subprocess.run(command, check=False, capture_output=True).returncode != 0:
-            pytest.skip("mounting is not allowed here; RLIMIT_FSIZE does it above")
-        mounted.append(folder)
 
-    yield mount
-    for folder in mounted:
-        subprocess.run(["umount", "--lazy", str(folder)], check=True)
+def was_hurt(ground: Ground) -> bool:
+    """Did the worker meet a disk that takes nothing, or a database that does not for that reason?"""
+    return re.search(r"is tried again later|does not answer", ground.deployment.logs()) is not None
 
 
 def fill(folder: Path) -> Path:
@@ -89,8 +104,33 @@ def test_a_full_disk(ground: Ground, small_disk: Callable[[Path], None], full: s
     ground.wait_for_work()
     ballast = fill(deployment.home if full == "home" else deployment.settings.outbox)
     ground.pause(5, 8)
+    assert was_hurt(ground)
     ballast.unlink()
-    ground.survives(f"a full disk: {'everything' if full == 'home' else 'the outbox'}")
+    ground.survives(f"a full disk: {'all of the home' if full == 'home' else 'the outbox'}")
+
+
+@pytest.mark.long
+def test_a_database_server_whose_disk_is_full(tmp_path: Path) -> None:
+    """It refuses what needs room, and ends when its log of writes gets none; its administrator starts it again."""
+    with mortal_redis() as redis, mortal_postgres(partial(disk_at, mebibytes=DATABASE_MEBIBYTES)) as postgres:
+        servers = {"TRIAGE_BROKER_URL": redis.url, "TRIAGE_DATABASE_URL": postgres.create_database()}
+        deployment = Deployment(tmp_path / "home", SMALL_AND_QUICK | servers)
+        ground = Ground(deployment, redis, postgres)
+        try:
+            deployment.start()
+            ground.drop(mixed(COUNT))
+            ground.wait_for_work()
+            ballast = fill(postgres.socket_folder)
+            ground.drop(mixed(10 * COUNT, first_seed=COUNT))
+            ground.pause(15, 20)
+            assert "No space left on device" in postgres.log.read_text()
+            assert was_hurt(ground)
+            ballast.unlink()
+            if not postgres.is_running:
+                postgres.start()
+            ground.survives("a full disk: Postgres")
+        finally:
+            deployment.close()
 
 
 @pytest.mark.long

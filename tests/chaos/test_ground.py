@@ -43,7 +43,7 @@ def ground(tmp_path: Path) -> Ground:
 
 
 def judged(ground: Ground) -> tuple[int, int]:
-    return ground._lost(ground._audit()), ground._doubled()
+    return ground.lost(ground.audit()), ground.doubled()
 
 
 def test_all_is_well(ground: Ground) -> None:
@@ -81,7 +81,7 @@ def test_a_study_announced_twice_is_doubled(ground: Ground) -> None:
         assert event is not None
         queries.record(session, "reported", event.at, event.study_id, detail=event.detail)
     assert judged(ground) == (0, 1)
-    assert [finding.trouble for finding in ground._audit().findings] == ["reported_twice"]
+    assert [finding.trouble for finding in ground.audit().findings] == ["reported_twice"]
 
 
 def test_the_record_comes_back_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,12 +22,13 @@ DIFFERENT = 200
 LONG_SECONDS = 1800.0
 
 
-def test_the_same_files_twice(ground: Ground) -> None:
+@pytest.mark.parametrize("count", [COUNT, pytest.param(500, marks=pytest.mark.long)])
+def test_the_same_files_twice(ground: Ground, count: int) -> None:
     ground.deployment.start()
-    first = pictures(COUNT)
+    first = pictures(count)
     ground.drop(first)
     ground.drop({f"again/{name}": drop for name, drop in first.items()})
-    ground.survives("the same files twice")
+    ground.survives(f"the same {count} files twice", LONG_SECONDS)
 
 
 @pytest.mark.skipif(not os.access("/dev/shm", os.W_OK), reason="there is no second file system")

@@ -2,10 +2,12 @@
 
 import os
 import resource
+import shutil
 import signal
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 
 import pytest
 
@@ -13,6 +15,7 @@ from tests.chaos.drops import expected, one_of_everything
 from tests.chaos.ground import Ground
 from tests.chaos.limits import NOTHING_LARGER, limit_files
 from tests.system.deployment import Worker
+from worker.settings import Settings
 
 MINUTES = float(os.environ.get("CHAOS_SOAK_MINUTES", "1"))
 MOST_BEHIND = 60
@@ -69,15 +72,55 @@ def kill_postgres(ground: Ground) -> None:
         ground.postgres.start()
 
 
-EVERYWHERE: list[Damage] = [kill_a_child, kill_the_worker, stop_the_worker, freeze_the_worker, let_no_file_grow]
-WITH_SERVERS: list[Damage] = [*EVERYWHERE, kill_redis, kill_postgres]
+def let_redis_refuse(ground: Ground) -> None:
+    if ground.redis is not None:
+        ground.redis.tell("CONFIG", "SET", "maxmemory", "1")
+        ground.pause(0, 4)
+        ground.redis.tell("CONFIG", "SET", "maxmemory", "0")
+
+
+def empty_redis(ground: Ground) -> None:
+    if ground.redis is not None:
+        ground.redis.tell("FLUSHALL")
+
+
+def let_postgres_not_write(ground: Ground) -> None:
+    if ground.postgres is not None:
+        url = ground.deployment.settings.resolved_database_url
+        ground.postgres.let_write(url, allowed=False)
+        ground.pause(0, 4)
+        ground.postgres.let_write(url, allowed=True)
+
+
+def remove_the_embedded_broker(ground: Ground) -> None:
+    shutil.rmtree(ground.deployment.settings.broker_folder, ignore_errors=True)
+
+
+def take_the_model_away(ground: Ground) -> None:
+    """From the children that come: those that run have it in memory."""
+    model = ground.deployment.settings.model_folder
+    aside = model.rename(model.with_name("aside"))
+    kill_a_child(ground)
+    ground.pause(0, 4)
+    aside.rename(model)
+
+
+EVERYWHERE: list[Damage] = [
+    kill_a_child, kill_the_worker, stop_the_worker, freeze_the_worker, let_no_file_grow, take_the_model_away,
+]  # fmt: skip
+EMBEDDED: list[Damage] = [*EVERYWHERE, remove_the_embedded_broker]
+WITH_SERVERS: list[Damage] = [
+    *EVERYWHERE, kill_redis, let_redis_refuse, empty_redis, kill_postgres, let_postgres_not_write,
+]  # fmt: skip
 
 
 @pytest.mark.long
 @pytest.mark.timeout(60 * MINUTES + 2 * AT_THE_END_SECONDS)
-def test_soak(ground: Ground) -> None:
+def test_soak(ground: Ground, tmp_path: Path) -> None:
+    model = shutil.copytree(Settings().model_folder, tmp_path / "model")
+    ground.deployment.environment |= {"TRIAGE_MODEL": str(model)}
     ground.deployment.start()
-    possible = EVERYWHERE if ground.redis is None else WITH_SERVERS
+    possible = EMBEDDED if ground.redis is None else WITH_SERVERS
     end = time.monotonic() + 60 * MINUTES
     seed = 0
     while time.monotonic() < end:
