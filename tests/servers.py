@@ -115,6 +115,13 @@ class PostgresServer:
                 f'ALTER DATABASE "{make_url(url).database}" SET default_transaction_read_only = {setting}'
             )
 
+    def end_sessions(self, url: str) -> None:
+        """End every session on a database, in the middle of whatever it does."""
+        with self._connect() as connection:
+            connection.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [make_url(url).database]
+            )
+
     @property
     def programs(self) -> Path:
         """The folder of `psql` and `pg_dump`, of the server's own version."""

@@ -28,6 +28,8 @@ BELL_LEASES = 2
 is due, so that a busy worker finds a fresh one."""
 LAST_WORDS_SECONDS = 2.0
 """So long the parent waits for what a killed child may still have answered."""
+RING_AGAIN = {"max_retries": 1, "interval_start": 0}
+"""For a connection that has just been lost. The sweep rings again: a silent broker must not hold up who rings."""
 SERVER_CONNECT_SECONDS = 5.0
 SERVER_ANSWER_SECONDS = 10.0
 """Longer than the second a BRPOP of kombu's blocks; a network that swallows packets must not hold the worker."""
@@ -42,7 +44,7 @@ class TriageApp(Celery):  # type: ignore[misc]  # celery is untyped
         """Tell the broker that `stage` has work; a broker that is away costs no more than a sweep, see worker.sweep."""
         try:
             expires = BELL_LEASES * self.services.settings.lease_seconds
-            self.send_task(stage.task_name, queue=stage.queue.value, expires=expires)
+            self.send_task(stage.task_name, queue=stage.queue.value, expires=expires, retry_policy=RING_AGAIN)
         except (OperationalError, ChannelError, OSError, *self.connection_for_write().channel_errors) as error:
             logger.warning("the broker does not answer (%s); the sweep rings %s again", error, stage.name)
 

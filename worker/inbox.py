@@ -9,7 +9,6 @@ import logging
 import signal
 import time
 from collections.abc import Callable
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -88,9 +87,7 @@ class Inbox:
         settled = self._settled(now)
         if settled and self._has_room():
             settled.sort(key=self._rank)
-            # asked of no more files than are taken: it opens each
-            complete = (path for path in settled if not inbox_files.is_being_written(path))
-            self._claim(list(islice(complete, CLAIMS_A_LOOK)))
+            self._claim(settled)
 
     def _mend(self) -> None:
         """The inbox was removed or replaced, or the watch on it has ended: make it and watch it anew."""
@@ -158,8 +155,12 @@ class Inbox:
         return has_room
 
     def _claim(self, paths: list[Path]) -> None:
-        claims = []
+        claims: list[str] = []
         for path in paths:
+            if len(claims) == CLAIMS_A_LOOK:
+                break
+            if inbox_files.is_being_written(path):  # asked of each just before it is taken
+                continue
             self._tracker.forget(path)
             try:
                 claim_id = inbox_files.claim(self._folder, self._claimed, path)

@@ -149,11 +149,20 @@ def claims_not_of_now(claimed: Path, now: float, seconds: float) -> list[str]:
 
 
 def claimed_file(claimed: Path, claim_id: str) -> Path | None:
-    """The file of a claim, `None` when its folder is gone or empty."""
-    for folder, _, names in os.walk(claimed / claim_id):
+    """The file of a claim, `None` when its folder is gone or empty.
+
+    Raises:
+        OSError: the folder is there, or may be, and cannot be read.
+    """
+    for folder, _, names in os.walk(claimed / claim_id, onerror=_raise_unless_gone):
         for name in names:
             return Path(folder) / name
     return None
+
+
+def _raise_unless_gone(error: OSError) -> None:
+    if not isinstance(error, FileNotFoundError):
+        raise error
 
 
 def original_name(claimed: Path, claim_id: str, path: Path) -> str:

@@ -89,12 +89,12 @@ def prepare_home(app: "TriageApp") -> None:
 
 
 def _migrate_once_it_answers(url: str, *, is_server: bool) -> None:
-    """A server may still be starting, or restart: wait for it, as Celery waits for its broker."""
+    """A server may still be starting, or somebody hold a lock on the file: wait, as Celery waits for its broker."""
     for attempt in count():
         try:
             migrate(url)
         except OperationalError as error:
-            if not is_server:
+            if not (is_server or getattr(error.orig, "sqlite_errorname", None) == "SQLITE_BUSY"):
                 raise
             seconds = min(2**attempt, LONGEST_WAIT_SECONDS)
             reason = str(error.orig).partition("\n")[0]

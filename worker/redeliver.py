@@ -4,17 +4,15 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from sqlalchemy import select
-
 from trainer.runtime.bundle import file_sha256
 from worker.delivered import Delivered
 from worker.findings import Finding, Trouble
 from worker.outbox import REASON_FILE, outbox_of, reason_text, rejected_folder, returned_name
 from worker.settings import Settings
 from worker.store.audit import ReportRow, Snapshot
-from worker.store.models import FileState, Report, ScanFile, Study
+from worker.store.models import FileState, ScanFile
 from worker.store.objects import ObjectStore
-from worker.store.reports import is_delivered
+from worker.store.reports import delivered_report
 from worker.store.session import Transaction
 
 
@@ -47,12 +45,9 @@ class Redelivery:
         return {row.path: row for row in self.snapshot.reports}
 
     def _report(self, row: ReportRow) -> bool:
-        wanted = select(Report).where(Report.study_id == row.study_id, Report.revision == row.revision)
         with self.transaction() as session:
-            report = session.scalar(wanted.with_for_update())
-            if report is None or not is_delivered(session.get_one(Study, row.study_id), row.revision):
-                return False
-            return self._deliver(report.path, report.sha256)
+            report = delivered_report(session, row.study_id, row.revision)
+            return report is not None and self._deliver(report.path, report.sha256)
 
     def _rejected(self, file_id: int) -> bool:
         with self.transaction() as session:

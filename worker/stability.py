@@ -8,6 +8,10 @@ LONGER_WITHOUT_CLOSE = 3
 """A file nobody saw being closed must stand still this many times as long: a slow writer pauses, then goes on."""
 
 
+EMPTY_SECONDS = 5.0
+"""So long an empty file must stand still at least: many programs make a file, close it, and fill it a moment later."""
+
+
 @dataclass(frozen=True)
 class Look:
     """What one look at a file found: size in bytes, modification time in nanoseconds."""
@@ -27,7 +31,7 @@ class StabilityTracker:
     """Follows files until each has stood still for `settle_seconds`.
 
     A file seen being closed or moved in is settled once it stood still that long; one that was only listed, or is
-    being written, must have stood still `LONGER_WITHOUT_CLOSE` times as long.
+    being written, must have stood still `LONGER_WITHOUT_CLOSE` times as long, and an empty one `EMPTY_SECONDS`.
     """
 
     def __init__(self, settle_seconds: float) -> None:
@@ -66,4 +70,6 @@ class StabilityTracker:
             watched.look, watched.still_since = found, now
             return False
         needed = self._settle_seconds * (1 if watched.closed else LONGER_WITHOUT_CLOSE)
+        if found.size == 0:
+            needed = max(needed, EMPTY_SECONDS)
         return now - watched.still_since >= needed

@@ -50,31 +50,31 @@ def run_stage(stage: Stage, services: Services, ring: Ring, task_id: str | None 
 
 
 def _visit(stage: Stage, services: Services, ring: Ring, task_id: str | None) -> int:
-    claim = _claim(stage, services, ring, task_id)
+    claim, more = _claim(stage, services, task_id)
     if claim is None:
         return 0
-    used_up = claim.crashes >= max(services.settings.max_attempts, FEWEST_ATTEMPTS)
-    if not (used_up and give_up.give_up(services, stage, claim)):
-        _work(stage, services, claim)
+    with held(services, stage, claim):
+        if more:  # a broker that is slow to answer must not cost the lease
+            ring(stage)
+        used_up = claim.crashes >= max(services.settings.max_attempts, FEWEST_ATTEMPTS)
+        if not (used_up and give_up.give_up(services, stage, claim)):
+            _work(stage, services, claim)
     for name in stage.rings:
         ring(STAGES[name])
     return len(claim.ids)
 
 
-def _claim(stage: Stage, services: Services, ring: Ring, task_id: str | None) -> Claim | None:
+def _claim(stage: Stage, services: Services, task_id: str | None) -> tuple[Claim | None, bool]:
+    """A claim, and whether more is due."""
     now, size = services.now(), services.settings.claim_size
     with services.session.begin() as session:
         claim = claim_due(session, stage.table, stage.takes, size, now, services.lease, task_id)
-        more = claim is not None and any_due(session, stage.table, stage.takes, now)
-    if more:
-        ring(stage)
-    return claim
+        return claim, claim is not None and any_due(session, stage.table, stage.takes, now)
 
 
 def _work(stage: Stage, services: Services, claim: Claim) -> None:
     try:
-        with held(services, stage.table, claim):
-            STEPS[stage.name](services, claim)
+        STEPS[stage.name](services, claim)
     except (TransientError, OperationalError, ModelFolderError) as error:
         reason = type(error.orig).__name__ if isinstance(error, DBAPIError) else str(error)
         logger.warning("%s is tried again later (attempt %d): %s", stage.name, claim.attempts, reason)

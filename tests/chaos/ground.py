@@ -15,6 +15,7 @@ from worker.cli.broker import queue_lengths
 from worker.cli.verification import Verification, verify
 from worker.inbox import ADOPT_AFTER_SECONDS
 from worker.inbox_files import list_inbox
+from worker.settings import Settings
 from worker.store.models import UNFINISHED_FILES, Event, ScanFile, Study
 
 DONE_SECONDS = 150.0
@@ -28,6 +29,8 @@ SMALL_AND_QUICK = {
     # a row whose process was killed so often is given up, which is right, but here the scan is not to blame
     "TRIAGE_MAX_ATTEMPTS": "50",
 }
+SHIPPED_ATTEMPTS = {"TRIAGE_MAX_ATTEMPTS": str(Settings.model_fields["max_attempts"].default)}
+"""For damage that must not count as a scan's own."""
 
 
 @dataclass

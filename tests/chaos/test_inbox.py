@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.chaos.drops import Drop, mixed, pictures
-from tests.chaos.ground import Ground
+from tests.chaos.ground import SHIPPED_ATTEMPTS, Ground
 from worker.settings import Settings
 
 COUNT = 60
@@ -63,6 +63,38 @@ def test_a_writer_that_pauses_longer_than_the_settle_time(ground: Ground) -> Non
     write_slowly(ground, {name: cut(drop.content, -(-len(drop.content) // 3)) for name, drop in slow.items()}, 2, 2.5)
     ground.dropped |= slow
     ground.survives("writers that pause longer than the settle time")
+
+
+def test_files_that_are_made_empty_and_filled_a_moment_later(ground: Ground) -> None:
+    """As many programs and network shares write them: made and closed, then opened again."""
+    ground.deployment.start()
+    slow = pictures(5)
+    inbox = ground.deployment.settings.inbox
+    for name in slow:
+        (inbox / name).touch()
+    ground.pause(2, 3)
+    for name, drop in slow.items():
+        (inbox / name).write_bytes(drop.content)
+    ground.dropped |= slow
+    ground.survives("files that are made empty and filled a moment later")
+
+
+@pytest.mark.long
+def test_an_inbox_that_is_away_for_a_while(ground: Ground) -> None:
+    """Renamed while files of it are being taken in, and back again in place of the one that was made anew."""
+    deployment = ground.deployment
+    deployment.environment |= SHIPPED_ATTEMPTS
+    deployment.start()
+    ground.drop(mixed(10))
+    ground.wait_for_work()
+    inbox = deployment.settings.inbox
+    away = inbox.rename(inbox.with_name("away"))
+    ground.pause(20, 25)
+    for path in inbox.rglob("*"):
+        assert not path.is_file(), "nobody drops anything meanwhile"
+    shutil.rmtree(inbox)
+    away.rename(inbox)
+    ground.survives("the inbox away for a while")
 
 
 @pytest.mark.long

@@ -10,13 +10,14 @@ from pathlib import Path
 import pytest
 
 from tests.chaos.drops import mixed, pictures
-from tests.chaos.ground import Ground
+from tests.chaos.ground import SHIPPED_ATTEMPTS, Ground
 from tests.system.deployment import Worker, compose_options, wait_until
 
 COUNT = 60
 KILLS = 3
 CHILD_KILLS = 8
 LONGER_THAN_A_LEASE = 5.0
+STAND_STILLS = 6
 
 
 def start_again_and_again(ground: Ground, end: Callable[[Worker], object], most: float) -> None:
@@ -87,6 +88,22 @@ def test_a_worker_frozen_for_longer_than_its_lease(ground: Ground) -> None:
     ground.pause(LONGER_THAN_A_LEASE, 2 * LONGER_THAN_A_LEASE)
     os.killpg(frozen.process.pid, signal.SIGCONT)
     ground.survives(f"a worker frozen for longer than its lease{' beside another one' if has_another else ''}")
+
+
+@pytest.mark.long
+def test_children_that_stand_still_again_and_again(ground: Ground) -> None:
+    """Each for longer than its lease, so that the other takes its scans; no scan is to blame, however often."""
+    ground.deployment.environment |= SHIPPED_ATTEMPTS
+    worker = ground.deployment.start()
+    ground.drop(mixed(10))
+    ground.wait_for_work()
+    for _ in range(STAND_STILLS):
+        frozen = ground.chance.choice(worker.children)
+        os.kill(frozen, signal.SIGSTOP)
+        ground.pause(LONGER_THAN_A_LEASE, LONGER_THAN_A_LEASE)
+        os.kill(frozen, signal.SIGCONT)
+        ground.pause(0, 1)
+    ground.survives("one child after the other frozen for longer than its lease")
 
 
 @pytest.mark.long

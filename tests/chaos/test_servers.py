@@ -6,12 +6,13 @@ import signal
 import pytest
 
 from tests.chaos.drops import mixed, pictures
-from tests.chaos.ground import Ground
+from tests.chaos.ground import SHIPPED_ATTEMPTS, Ground
 from tests.servers import MortalPostgres, MortalRedis
 
 COUNT = 60
 A_MINUTE = 60.0
 TIMES = 3
+MANY_TIMES = 200
 
 
 @pytest.fixture
@@ -117,6 +118,21 @@ def test_a_database_that_restarts(
     postgres.start()
     ending = "restarted" if request_to_stop is signal.SIGINT else "killed and started again"
     scaled_out.survives(f"Postgres {ending} in the middle")
+
+
+@pytest.mark.long
+def test_a_database_that_ends_all_sessions_again_and_again(scaled_out: Ground, postgres: MortalPostgres) -> None:
+    """As an administrator does, or a proxy in between."""
+    scaled_out.deployment.environment |= SHIPPED_ATTEMPTS
+    worker = scaled_out.deployment.start()
+    scaled_out.drop(mixed(10))
+    scaled_out.wait_for_work()
+    for _ in range(MANY_TIMES):
+        postgres.end_sessions(scaled_out.deployment.settings.resolved_database_url)
+        scaled_out.pause(0, 0.2)
+    scaled_out.survives("Postgres ends all sessions, again and again")
+    assert worker.process.poll() is None
+    assert "Traceback" not in scaled_out.deployment.logs()
 
 
 @pytest.mark.long

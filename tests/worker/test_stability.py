@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from worker.stability import LONGER_WITHOUT_CLOSE, Look, StabilityTracker
+from worker.stability import EMPTY_SECONDS, LONGER_WITHOUT_CLOSE, Look, StabilityTracker
 
 FILE = Path("scan.dcm")
 SETTLE = 1.0
@@ -30,6 +30,13 @@ def test_a_closed_file_settles_after_the_settle_time(tracker: StabilityTracker) 
 def test_a_file_that_was_only_listed_must_stand_still_longer(tracker: StabilityTracker) -> None:
     tracker.noticed([FILE])
     assert first_settled(tracker, SAME, start=50.0) == SETTLE * LONGER_WITHOUT_CLOSE
+
+
+def test_an_empty_file_is_probably_about_to_be_filled(tracker: StabilityTracker) -> None:
+    tracker.closed(FILE)
+    assert first_settled(tracker, Look(0, 7), start=50.0) == EMPTY_SECONDS
+    tracker.closed(FILE)
+    assert first_settled(tracker, SAME, start=100.0) == SETTLE
 
 
 def test_never_at_the_first_look_however_late(tracker: StabilityTracker) -> None:

@@ -14,7 +14,7 @@ from io import BytesIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, BinaryIO
 
 import pytest
 from pypdf import PdfReader
@@ -24,19 +24,23 @@ from sqlalchemy.orm import Session
 
 from tests.worker.conftest import ClockedServices
 from tests.worker.scans import FakePredictor, archive, dicom, enhanced, png, windowed
+from trainer.runtime.bundle import file_sha256
 from trainer.runtime.records import GreyImage, SlicePrediction
 from worker import inbox_files
 from worker.domain import ReadInstance
 from worker.folders import make_folders
 from worker.intake.archives import ExtractedMember, extract
 from worker.intake.read import read_instance
-from worker.pipeline import ANALYSE, DELIVER, INTAKE, REPORT, STAGES, Stage
+from worker.outbox import Outbox
+from worker.pipeline import ANALYSE, DELIVER, INTAKE, REJECT, REPORT, STAGES, Stage
 from worker.stage_runner import STEPS, run_stage
 from worker.steps import archive as archive_step
 from worker.steps import deliver, intake, pixels
+from worker.steps.intake import VANISHED_ATTEMPTS
 from worker.store import queries
-from worker.store.claims import Claim, claim_due
+from worker.store.claims import LONGEST_RETRY_DELAY_SECONDS, Claim, claim_due
 from worker.store.models import Event, FileState, Prediction, Report, ScanFile, Study, StudyState
+from worker.store.objects import ObjectStore
 
 BRIGHT = 150
 
@@ -576,12 +580,86 @@ class TestTrouble:
         home.drop("a.png", png(1))
         shutil.rmtree(home.settings.claimed)
         home.settings.claimed.mkdir()
-        for _ in range(home.settings.max_attempts + 1):
+        for _ in range(VANISHED_ATTEMPTS):
+            assert home.files()["a.png"].state == FileState.CLAIMED
             home.run()
-            home.services.wait(400)
+            home.services.wait(LONGEST_RETRY_DELAY_SECONDS)
         row = home.files()["a.png"]
         assert (row.state, row.reason) == (FileState.REJECTED, "unreadable")
         assert "vanished" in (row.message or "")
+
+    def test_an_inbox_that_is_away_only_delays_intake(self, home: Home, tmp_path: Path) -> None:
+        home.drop("a.png", png(1))
+        home.settings.inbox.rename(tmp_path / "away")
+        for _ in range(VANISHED_ATTEMPTS - 1):
+            home.run()
+            home.services.wait(LONGEST_RETRY_DELAY_SECONDS)
+        (tmp_path / "away").rename(home.settings.inbox)
+        home.run()
+        assert home.study().state == StudyState.REPORTED
+
+    def test_a_claimed_file_that_is_back_after_all_is_not_removed(
+        self, home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        home.drop("a.png", png(1))
+        monkeypatch.setattr(intake, "VANISHED_ATTEMPTS", 1)
+        monkeypatch.setattr(intake, "VANISHED_AGE", timedelta(0))
+        home.settings.claimed.rename(tmp_path / "away")
+        home.visit(INTAKE)
+        deliver_bytes = Outbox.deliver_bytes
+
+        def deliver_while_it_comes_back(*arguments: Any) -> None:
+            (tmp_path / "away").rename(home.settings.claimed)
+            deliver_bytes(*arguments)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Outbox, "deliver_bytes", deliver_while_it_comes_back)
+            home.visit(REJECT)
+        assert home.files()["a.png"].state == FileState.REJECTED
+        assert [path.read_bytes() for path in home.settings.claimed.rglob("*.png")] == [png(1)]
+
+    def test_a_file_that_changes_while_it_is_stored_is_stored_again(
+        self, home: Home, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        home.drop("a.png", png(1)[:100])
+        put = ObjectStore.put
+
+        def put_while_it_is_written(store: ObjectStore, source: BinaryIO) -> tuple[str, int]:
+            found = put(store, source)
+            with next(home.settings.claimed.rglob("a.png")).open("ab") as writer:
+                writer.write(png(1)[100:])
+            return found
+
+        with monkeypatch.context() as patch:
+            patch.setattr(ObjectStore, "put", put_while_it_is_written)
+            home.visit(INTAKE)
+        assert home.files()["a.png"].sha256 is None
+        home.services.wait(10)
+        home.run()
+        assert home.study().state == StudyState.REPORTED
+
+    def test_a_report_delivered_late_does_not_stay_over_a_newer_one_of_its_revision(
+        self, home: Home, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        home.drop("1.dcm", dicom(7, 1))
+        for stage in (INTAKE, ANALYSE, REPORT):
+            home.services.wait(400)
+            home.visit(stage)
+        deliver_stream = Outbox.deliver_stream
+
+        def deliver_late(outbox: Outbox, relative: str, source: BinaryIO) -> None:
+            monkeypatch.setattr(Outbox, "deliver_stream", deliver_stream)
+            home.drop("2.dcm", dicom(7, 2))
+            home.services.wait(400)
+            home.run()
+            deliver_stream(outbox, relative, source)
+
+        monkeypatch.setattr(Outbox, "deliver_stream", deliver_late)
+        home.visit(DELIVER)
+        assert home.study().state == StudyState.REPORTED
+        (report,) = (home.settings.outbox / "reports").glob("*.pdf")
+        with home.services.session.begin() as session:
+            assert file_sha256(report) == session.query(Report).one().sha256
 
     def test_a_store_that_is_away_only_delays_analysis(self, home: Home, tmp_path: Path) -> None:
         home.drop("a.png", png(1))

@@ -30,6 +30,9 @@ from worker.store.models import FileState, ScanFile
 
 logger = logging.getLogger(__name__)
 
+VANISHED_ATTEMPTS, VANISHED_AGE = 7, timedelta(minutes=2)
+"""A claimed file that is not there by then will not come back. Before, the inbox may just be unmounted or renamed."""
+
 
 def take_in(services: Services, claim: Claim) -> None:
     """Store, read and file every claimed file; each in a transaction of its own.
@@ -97,7 +100,7 @@ def _stored(services: Services, claim: Claim, row: ScanFile) -> Path:
     if row.sha256 is None:
         path = claimed_file(services.settings.claimed, row.claim_id)
         if path is None:
-            if claim.attempts > services.settings.max_attempts:
+            if claim.attempts >= VANISHED_ATTEMPTS and services.now() - row.received_at >= VANISHED_AGE:
                 raise RejectedError(Reason.UNREADABLE, "The file vanished before it could be stored; send it again.")
             raise TransientError(f"file {row.id}: its claimed copy is not there (yet)")
         with open_regular(path) as source:
@@ -105,12 +108,20 @@ def _stored(services: Services, claim: Claim, row: ScanFile) -> Path:
             _refuse_oversized(size, services.limits)
             if not services.has_room(size):
                 raise TransientError(f"the disk has no room for file {row.id} (TRIAGE_MIN_FREE_BYTES): make room")
+            before = os.fstat(source.fileno())
             sha256, stored_size = services.objects.put(source)
+            _refuse_changing(before, os.fstat(source.fileno()), row.id)
         with services.session.begin() as session:
             stored = session.get_one(ScanFile, row.id)
             stored.sha256, stored.size_bytes = sha256, stored_size
         row.sha256 = sha256
     return services.objects.path_of(row.sha256)
+
+
+def _refuse_changing(before: os.stat_result, after: os.stat_result, file_id: int) -> None:
+    """Who had the file open when it was claimed may still write to it."""
+    if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
+        raise TransientError(f"file {file_id} changed while it was stored")
 
 
 def _refuse_oversized(size: int, limits: IntakeLimits) -> None:

@@ -14,12 +14,13 @@ from worker.store.models import Chore, ScanFile, Study
 ClaimableTable = type[ScanFile] | type[Study] | type[Chore]
 
 RETRY_DELAY_SECONDS = 2.0
-LONGEST_RETRY_DELAY_SECONDS = 300.0
+LONGEST_RETRY_DELAY_SECONDS = 60.0
+"""So long a scan waits at most once its trouble is over."""
 CLOCK_TOLERANCE = timedelta(minutes=1)
 """By which the clocks of several machines may differ."""
 HALF_A_TOKEN = 16
 MOST_DOUBLINGS = 10
-"""Enough for the longest delay; a power of a thousand attempts would not fit a float."""
+"""More than the longest delay needs; a power of a thousand attempts would not fit a float."""
 
 
 @dataclass(frozen=True)
@@ -134,6 +135,15 @@ def let_go_of_others(session: Session, table: ClaimableTable, task_id: str) -> i
 def renew(session: Session, table: ClaimableTable, claim: Claim, until: datetime) -> None:
     """Hold the rows of a long step a while longer."""
     session.execute(update(table).where(table.lease_token == claim.token).values(lease_until=until))
+
+
+def forgive_theft(session: Session, table: ClaimableTable, state: str, claim: Claim) -> None:
+    """Take back the crash that another visit counted when it found the lease lapsed, since its holder is alive.
+
+    A machine that was suspended or a database that stood still lets leases lapse, and no scan is to blame for that.
+    """
+    stolen = (table.id.in_(claim.ids), table.state == state, table.lease_token != claim.token, table.crashes > 0)
+    session.execute(update(table).where(*stolen).values(crashes=table.crashes - 1))
 
 
 def move(session: Session, table: ClaimableTable, row_id: int, token: str, from_state: str, **values: Any) -> bool:

@@ -25,6 +25,15 @@ def is_delivered(study: Study | StudyRow, revision: int) -> bool:
     return study.state == StudyState.REPORTED or revision < study.revision
 
 
+def delivered_report(session: Session, study_id: int, revision: int) -> Report | None:
+    """The report of a revision that is in the outbox, locked until the transaction ends; `None` before it is there."""
+    wanted = select(Report).where(Report.study_id == study_id, Report.revision == revision).with_for_update()
+    report = session.scalar(wanted)
+    if report is None or not is_delivered(session.get_one(Study, study_id), revision):
+        return None
+    return report
+
+
 def add_report(session: Session, study: Study, sha256: str, path: str, thumbnail: bytes | None, now: datetime) -> None:
     """Keep the rendered report of the study's revision."""
     session.add(
