@@ -2,7 +2,10 @@
 
 import json
 import logging
+import sqlite3
 from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
 from types import SimpleNamespace
 from unittest.mock import Mock
 
@@ -110,6 +113,18 @@ def test_a_database_server_that_does_not_answer_at_start_is_waited_for(
         start("postgresql+psycopg://host/triage", *[away("connection refused\nis it running?")] * 6, None)
     assert waits == [1, 2, 4, 8, 16, 16]
     assert caplog.messages[0] == "the database does not answer (connection refused); trying again in 1 s"
+
+
+def test_a_database_file_that_somebody_has_locked_at_start_is_waited_for(
+    start: Callable[..., None], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(observability.time, "sleep", Mock())
+    file = tmp_path / "triage.sqlite"
+    with closing(sqlite3.connect(file, timeout=0)) as holder, closing(sqlite3.connect(file, timeout=0)) as other:
+        holder.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(sqlite3.OperationalError) as locked:
+            other.execute("BEGIN EXCLUSIVE")
+    start(None, OperationalError("", {}, locked.value), None)
 
 
 def test_a_database_file_that_cannot_be_opened_ends_the_start(start: Callable[..., None]) -> None:
