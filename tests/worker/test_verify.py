@@ -19,6 +19,7 @@ from worker.findings import SENTENCES, Trouble
 from worker.store import queries
 from worker.store.chores import want_worklist
 from worker.store.models import Chore, ChoreState, Event, FileState, Instance, Report, ScanFile, Study, StudyState
+from worker.verify import Audit, Auditor
 
 SECRET = "Doe^Jane"
 
@@ -38,6 +39,20 @@ def test_a_home_in_order_is_clean(home: Home) -> None:
     result = home.verify("--sums")
     assert result.exit_code == 0, result.output
     assert result.stdout == "Files: 1 reported, 1 rejected, 1 duplicate; 3 stored objects; 0 findings.\n"
+
+
+def test_what_moves_on_between_the_looks_at_database_and_disk_is_no_finding(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home.drop("waiting.png", png(2))
+    audit = Auditor.audit
+
+    def audit_after_work(auditor: Auditor) -> Audit:
+        home.work()
+        return audit(auditor)
+
+    monkeypatch.setattr(Auditor, "audit", audit_after_work)
+    assert home.troubles() == set()
 
 
 def test_what_is_on_its_way_is_no_finding(home: Home) -> None:

@@ -40,17 +40,28 @@ class Verification:
 def verify(settings: Settings, *, sums: bool = False, put_right: bool = False) -> Verification:
     """Audit a TRIAGE_HOME, whether or not a worker runs on it.
 
+    A scan may move on between the look at the database and the look at the disk: what is found once is looked for
+    again, and counts when it is still there.
+
     Raises:
         CommandError: the database is not there or does not answer.
     """
+    snapshot, audit, findings = _look(settings, sums=sums)
+    if findings:
+        before = set(findings)
+        snapshot, audit, findings = _look(settings, sums=sums)
+        findings = tuple(finding for finding in findings if finding in before)
+    repaired = _repair(settings, snapshot, findings) if put_right and findings else ()
+    return Verification(len(findings) == len(repaired), audit.outcomes, audit.objects, findings, repaired)
+
+
+def _look(settings: Settings, *, sums: bool) -> tuple[Snapshot, Audit, tuple[Finding, ...]]:
     now = datetime.now(UTC)
     with open_database(settings) as session:
         snapshot = take_snapshot(session)
         pages = page_findings(session, settings, snapshot, now)
     audit: Audit = Auditor(settings, snapshot, time.time(), sums=sums).audit()
-    findings = (*audit.findings, *pages)
-    repaired = _repair(settings, snapshot, findings) if put_right and findings else ()
-    return Verification(len(findings) == len(repaired), audit.outcomes, audit.objects, findings, repaired)
+    return snapshot, audit, (*audit.findings, *pages)
 
 
 def _repair(settings: Settings, snapshot: Snapshot, findings: Sequence[Finding]) -> tuple[Finding, ...]:
