@@ -12,6 +12,7 @@ from celery import signals
 
 from worker import stage_runner
 from worker.celery import app
+from worker.pipeline import STAGES
 from worker.services import Services
 from worker.store.claims import Claim
 
@@ -24,7 +25,8 @@ VISIBILITY = {
 }
 
 app.conf.broker_transport_options = app.conf.broker_transport_options | VISIBILITY
-app.conf.task_acks_late = True
+for stage in STAGES.values():
+    app.tasks[stage.task_name].acks_late = True  # they are made when the settings are read
 
 
 @signals.task_received.connect(weak=False)
