@@ -24,6 +24,7 @@ from worker.outbox import INDEX_NAME, rejected_folder, returned_files, returned_
 from worker.settings import DATABASE_FILE, Settings
 from worker.steps.worklist import render_page
 from worker.store.audit import FileRow, Snapshot, take_snapshot
+from worker.store.away import missing_store
 from worker.store.models import UNFINISHED_FILES, FileState, ScanFile
 from worker.store.objects import PRIVATE_FILE, ObjectStore
 from worker.store.reports import is_delivered
@@ -59,10 +60,13 @@ def back_up(settings: Settings, target: Path, transaction: Transaction) -> Backu
     """Copy database, store, outbox and claimed files of a TRIAGE_HOME to a new folder.
 
     Raises:
-        BackupError: the target is not a new place, or `pg_dump` is missing or fails.
+        BackupError: the target is not a new place, the store is away, or `pg_dump` is missing or fails.
         OSError: the target cannot be written.
     """
     _check_target(settings, target)
+    missing = missing_store(ObjectStore(settings.store), transaction)
+    if missing is not None:
+        raise BackupError(" ".join(missing))
     part = target.with_name(f".{target.name}.part")
     shutil.rmtree(part, ignore_errors=True)
     there = settings.model_copy(update={"home": part})

@@ -8,7 +8,7 @@ from worker.folder_descriptors import folder_below
 from worker.inbox_files import URGENT_FOLDER
 from worker.outbox import outbox_of
 from worker.settings import DATABASE_FILE, Settings
-from worker.store.objects import PRIVATE_FILE, PRIVATE_FOLDER
+from worker.store.objects import PRIVATE_FILE, PRIVATE_FOLDER, ObjectStore
 
 PRIVATE_UMASK = 0o077
 WRITING_BY_OTHERS = 0o022
@@ -25,8 +25,28 @@ def make_folders(settings: Settings) -> None:
     Raises:
         OSError: a folder cannot be made, or is not what it has to be.
     """
+    make_all_but_store(settings)
+    make_store(settings)
+
+
+def make_store(settings: Settings) -> None:
+    """Make the store, and the marker that an earlier version did not make.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    _make_private(settings.store)
+    ObjectStore(settings.store).prepare()
+
+
+def make_all_but_store(settings: Settings) -> None:
+    """Make what else is missing: a store that is missing may be away.
+
+    Raises:
+        OSError: a folder cannot be made, or is not what it has to be.
+    """
     _make_home(settings)
-    for private in (settings.store, settings.broker_folder, settings.broker_folder / "control", settings.cache):
+    for private in (settings.broker_folder, settings.broker_folder / "control", settings.cache):
         _make_private(private)
     make_inbox(settings)
     if settings.database_url is None:

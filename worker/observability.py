@@ -13,10 +13,12 @@ from click.core import ParameterSource
 from sqlalchemy.exc import OperationalError
 
 from trainer.runtime.bundle import ModelBundle, ModelFolderError
-from worker.folders import is_open_to_others, keep_private, make_folders
+from worker.folders import is_open_to_others, keep_private, make_all_but_store, make_store
 from worker.migrate import NewerDatabaseError, migrate
-from worker.services import pseudonyms_for
+from worker.services import Services, pseudonyms_for
 from worker.settings import Settings
+from worker.store.away import missing_store
+from worker.store.objects import StoreAwayError
 
 if TYPE_CHECKING:
     from worker.app import TriageApp
@@ -73,7 +75,7 @@ def prepare_home(app: "TriageApp") -> None:
     def _prepare(**_: Any) -> None:
         # celery logs what a signal handler raises and goes on; SystemExit it lets through
         try:
-            make_folders(settings)
+            make_all_but_store(settings)
             keep_private()
             pseudonyms_for(settings)
             if is_open_to_others(settings.home):
@@ -81,6 +83,8 @@ def prepare_home(app: "TriageApp") -> None:
             for name in settings.exposed_password_files:
                 logger.warning("the file of %s can be read by others than its owner: chmod 600", name)
             _migrate_once_it_answers(settings.resolved_database_url, is_server=settings.database_url is not None)
+            _refuse_without_store(app.services)
+            make_store(settings)
             ModelBundle.load(settings.model_folder)
         except OperationalError as error:
             sys.exit(f"The database does not answer ({error.orig}); start it, or check TRIAGE_DATABASE_URL.")
@@ -102,6 +106,17 @@ def _migrate_once_it_answers(url: str, *, is_server: bool) -> None:
             time.sleep(seconds)
         else:
             return
+
+
+def _refuse_without_store(services: Services) -> None:
+    """A new store in the place of one that is not mounted would have every stored scan given up.
+
+    Raises:
+        StoreAwayError: the database names what is in it.
+    """
+    missing = missing_store(services.objects, services.session.begin)
+    if missing is not None:
+        raise StoreAwayError(" ".join(missing))
 
 
 def _level(loglevel: int | None) -> int:

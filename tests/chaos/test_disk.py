@@ -18,6 +18,7 @@ from tests.chaos.limits import NOTHING_LARGER, limit_files
 from tests.servers import mortal_postgres, mortal_redis
 from tests.system.deployment import Deployment
 from worker.cli.verification import verify
+from worker.settings import Settings
 from worker.store.models import ScanFile, Study
 
 COUNT = 6
@@ -53,6 +54,22 @@ def test_an_outbox_that_is_deleted(ground: Ground) -> None:
     found = verify(deployment.settings, put_right=True)
     assert found.findings == found.repaired != (), found
     ground.survives("the outbox deleted, then verify --repair", damaged=damaged)
+
+
+def test_a_store_that_is_away_for_a_while(ground: Ground) -> None:
+    """Longer than all attempts with the settings that are shipped take, while files keep coming."""
+    deployment = ground.deployment
+    deployment.environment |= {"TRIAGE_MAX_ATTEMPTS": str(Settings().max_attempts)}
+    deployment.start()
+    ground.drop(mixed(COUNT))
+    ground.wait_for_work()
+    away = deployment.settings.store.rename(deployment.home / "away")
+    for seed in range(COUNT, 2 * COUNT):
+        ground.drop(mixed(1, first_seed=seed))
+        ground.pause(3, 4)
+    assert "mount it or move it back" in deployment.logs()
+    away.rename(deployment.settings.store)
+    ground.survives("the store away for a while")
 
 
 @contextmanager

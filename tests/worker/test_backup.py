@@ -23,6 +23,7 @@ from worker.settings import DATABASE_FILE, Settings
 from worker.stage_runner import run_stage
 from worker.store.audit import FileRow
 from worker.store.models import Event, Study
+from worker.store.objects import ObjectStore
 
 SECRET = "Doe^Jane"
 
@@ -168,6 +169,7 @@ def test_it_is_as_private_as_the_home_and_holds_nothing_else(place: Place, tmp_p
     assert {path.name for path in target.iterdir()} == {
         "broker", "cache", "inbox", "outbox", "store", "pseudonym.key", database,
     }  # fmt: skip
+    assert ObjectStore(target / "store").is_there()
     for private in ("store", "inbox/.claimed", "pseudonym.key", database):
         assert (target / private).stat().st_mode & 0o077 == 0, private
     for shared in ("inbox", "outbox", "outbox/reports", "outbox/rejected"):
@@ -198,6 +200,13 @@ class TestRefusals:
 
     def test_within_the_home(self, embedded: Place) -> None:
         assert "within TRIAGE_HOME" in embedded.back_up(embedded.home.path / "backup").stderr
+
+    def test_a_store_that_is_away(self, place: Place, tmp_path: Path) -> None:
+        place.home.services.settings.store.rename(tmp_path / "moved")
+        result = place.back_up(tmp_path / "backup")
+        assert (result.exit_code, len(result.stderr.splitlines())) == (1, 1)
+        assert "is not their store" in result.stderr
+        assert list(tmp_path.glob("*backup*")) == []
 
     def test_no_room(self, embedded: Place, tmp_path: Path) -> None:
         (tmp_path / "file").touch()

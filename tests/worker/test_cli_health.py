@@ -112,6 +112,16 @@ def test_a_full_disk_and_a_broker_that_is_away(database: Database) -> None:
     assert (result.exit_code, result.stderr) == (2, "TRIAGE_BROKER_URL is not a broker URL; see docs/settings.md.\n")
 
 
+def test_a_store_that_is_away(database: Database) -> None:
+    study = database.receive("a.png")
+    database.analyse(study)
+    database.report(study)
+    database.settings.store.rename(database.home / "moved")
+    result = health(database)
+    assert result.exit_code == 1
+    assert "is not their store" in result.stderr
+
+
 def test_failed_work_is_not_stuck(database: Database) -> None:
     database.fail(database.receive("a.png", at=LONG_AGO))
     assert health(database).exit_code == 0

@@ -30,11 +30,13 @@ from worker.cli.doctor.folders import check_disk, check_folders
 from worker.cli.doctor.lines import Check, ok
 from worker.cli.doctor.machine import check_machine
 from worker.cli.doctor.model import check_engine, check_model
+from worker.cli.doctor.store import check_store
 from worker.cli.doctor.watching import check_watching, file_system
 from worker.cli.failure import CommandError
 from worker.cli.prediction import load_configured_predictor
 from worker.folders import make_folders
 from worker.settings import DATABASE_FILE, Settings, WatchMode
+from worker.store.objects import MARKER
 
 PATIENT = "Doe^Jane"
 
@@ -110,6 +112,45 @@ class TestTheWhole:
         assert not any(word in result.output for word in ("hunter2", "s3cret", PATIENT))
 
 
+class TestStore:
+    def test_all_is_well(self, home: Database) -> None:
+        home.receive("a.png")
+        assert all_is_well(check_store, home.settings)
+
+    @pytest.mark.parametrize("is_mount_point", [False, True])
+    def test_one_that_is_away(self, home: Database, is_mount_point: bool) -> None:
+        home.receive("a.png")
+        home.settings.store.rename(home.home / "moved")
+        if is_mount_point:
+            home.settings.store.mkdir()
+        line = only(check_store, home.settings, State.TROUBLE)
+        assert "is not their store" in line.sentence
+        assert line.remedy is not None
+        assert line.remedy.startswith("Mount it or move it back")
+        result = call(home.home)
+        assert result.exit_code == 1
+        assert "Start the worker once" not in result.stdout
+
+    def test_one_that_is_not_there_yet(self, home: Database) -> None:
+        shutil.rmtree(home.settings.store)
+        assert "is not there yet" in only(check_store, home.settings, State.WARNING).sentence
+
+    def test_one_without_its_marker(self, home: Database) -> None:
+        home.receive("a.png")
+        (home.settings.store / MARKER).unlink()
+        (home.settings.store / "ab").mkdir()
+        assert only(check_store, home.settings, State.WARNING).remedy == "Restart the worker, which makes it."
+
+    def test_one_that_others_may_read(self, home: Database) -> None:
+        home.settings.store.chmod(0o755)
+        assert only(check_store, home.settings, State.WARNING).remedy == f"chmod 700 {home.settings.store}"
+
+    def test_one_that_is_no_folder(self, home: Database) -> None:
+        shutil.rmtree(home.settings.store)
+        home.settings.store.touch()
+        assert "store cannot be written to (ENOTDIR)" in only(check_store, home.settings, State.TROUBLE).sentence
+
+
 class TestTime:
     def test_what_does_not_answer_is_a_line_and_the_rest_goes_on(self, settings: Settings) -> None:
         done = threading.Event()
@@ -166,7 +207,7 @@ class TestFolders:
         assert all_is_well(check_folders, settings)
 
     def test_one_that_is_missing(self, settings: Settings) -> None:
-        shutil.rmtree(settings.store)
+        shutil.rmtree(settings.broker_folder)
         assert "is not there yet" in only(check_folders, settings, State.WARNING).sentence
 
     def test_one_that_is_a_file(self, settings: Settings) -> None:
@@ -175,8 +216,8 @@ class TestFolders:
         assert "outbox cannot be written to (ENOTDIR)" in only(check_folders, settings, State.TROUBLE).sentence
 
     def test_one_that_others_may_read(self, settings: Settings) -> None:
-        settings.store.chmod(0o755)
-        assert only(check_folders, settings, State.WARNING).remedy == f"chmod 700 {settings.store}"
+        settings.claimed.chmod(0o755)
+        assert only(check_folders, settings, State.WARNING).remedy == f"chmod 700 {settings.claimed}"
 
     def test_a_home_that_others_may_write_to(self, settings: Settings) -> None:
         settings.home.chmod(0o777)

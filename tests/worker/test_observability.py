@@ -2,7 +2,9 @@
 
 import json
 import logging
+import shutil
 import sqlite3
+import stat
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -14,11 +16,17 @@ from celery import signals
 from celery.bin.worker import worker as worker_command
 from sqlalchemy.exc import OperationalError
 
+from tests.worker.conftest import ClockedServices
+from tests.worker.home import Home
+from tests.worker.scans import png
 from worker import observability
 from worker.app import build_app
 from worker.migrate import NewerDatabaseError
 from worker.observability import QUIET_LOGGERS, configure_logging
+from worker.pipeline import INTAKE
 from worker.settings import Settings
+from worker.stage_runner import run_stage
+from worker.store.objects import MARKER, ObjectStore
 
 
 @pytest.fixture(autouse=True)
@@ -98,6 +106,50 @@ def start(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Callable[..., 
             signals.celeryd_init.send(sender=None)
 
     return start
+
+
+@pytest.fixture
+def stored(services: ClockedServices) -> Path:
+    """The store of a home whose database names a stored file."""
+    Home(services).drop("scan.png", png(1))
+    run_stage(INTAKE, services, lambda _: None)
+    return services.settings.store
+
+
+@pytest.mark.parametrize("is_mount_point", [False, True])
+def test_a_store_that_is_away_ends_the_start_and_nothing_takes_its_place(
+    start: Callable[..., None], stored: Path, is_mount_point: bool
+) -> None:
+    moved = stored.rename(stored.with_name("moved"))
+    if is_mount_point:
+        stored.mkdir()
+    with pytest.raises(SystemExit, match=r"is not their store: it is missing or empty\. Mount it or move it back"):
+        start(None, None)
+    assert stored.exists() is is_mount_point
+    assert not is_mount_point or list(stored.iterdir()) == []
+    shutil.rmtree(stored, ignore_errors=True)
+    moved.rename(stored)
+    start(None, None)
+
+
+def test_a_store_that_is_gone_for_good_is_made_anew_by_its_marker(start: Callable[..., None], stored: Path) -> None:
+    shutil.rmtree(stored)
+    stored.mkdir()
+    (stored / MARKER).touch()
+    start(None, None)
+    assert stat.S_IMODE(stored.stat().st_mode) == 0o700
+
+
+def test_a_store_of_an_earlier_version_gets_its_marker(start: Callable[..., None], stored: Path) -> None:
+    (stored / MARKER).unlink()
+    start(None, None)
+    assert ObjectStore(stored).is_there()
+
+
+def test_a_new_home_gets_its_store(start: Callable[..., None], services: ClockedServices) -> None:
+    shutil.rmtree(services.settings.store)
+    start(None, None)
+    assert services.objects.is_there()
 
 
 def away(text: str) -> OperationalError:

@@ -35,6 +35,7 @@ from worker.store.models import (
     Study,
     StudyState,
 )
+from worker.store.objects import MARKER
 
 SECRET = "Doe^Jane"
 DAYS = ("--older-than", "30")
@@ -87,7 +88,7 @@ def on_disk(home: Home) -> set[Path]:
     """All files that hold what was received or made of it."""
     settings = home.services.settings
     folders = (settings.store, settings.outbox / "reports", settings.outbox / "rejected", settings.claimed)
-    return {path for folder in folders for path in folder.rglob("*") if path.is_file()}
+    return {path for folder in folders for path in folder.rglob("*") if path.is_file() and path.name != MARKER}
 
 
 def assert_in_order(home: Home) -> None:

@@ -199,6 +199,12 @@ def test_a_delivery_that_was_cut_short_is_waste_and_no_rejected_file(home: Home)
     assert home.troubles("--sums") == set()
 
 
+def test_the_marker_of_the_store_is_no_waste(home: Home) -> None:
+    home.age(1)
+    assert home.verify("--repair").exit_code == 0
+    assert home.services.objects.is_there()
+
+
 def test_what_is_young_may_be_work_in_hand_and_stays(home: Home) -> None:
     orphan = home.services.objects.path_of("ab" * 32)
     made(orphan)

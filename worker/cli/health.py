@@ -7,10 +7,13 @@ from sqlalchemy.orm import Session
 
 from worker.cli.broker import queue_lengths
 from worker.cli.failure import MISUSED, CommandError
-from worker.cli.opening import open_database
+from worker.cli.opening import open_database, open_transactions
+from worker.errors import io_error_name
 from worker.pipeline import STAGES, Queue, Stage
 from worker.settings import Settings
+from worker.store.away import missing_store
 from worker.store.claims import any_held
+from worker.store.objects import ObjectStore
 from worker.store.progress import due_since, last_event
 
 STUCK_LEASES = 3
@@ -50,7 +53,7 @@ def check_health(settings: Settings, queues: frozenset[Queue]) -> list[str]:
         reasons = stuck_stages(session, queues, datetime.now(UTC), timedelta(seconds=settings.lease_seconds))
     if queue_lengths(settings) is None:
         reasons.append(broker_trouble(settings))
-    return reasons + disk_trouble(settings)
+    return reasons + store_trouble(settings) + disk_trouble(settings)
 
 
 def broker_trouble(settings: Settings) -> str:
@@ -58,6 +61,17 @@ def broker_trouble(settings: Settings) -> str:
     if settings.embedded_broker:
         return f"The broker's folder {settings.broker_folder} cannot be read."
     return "The broker does not answer (see TRIAGE_BROKER_URL)."
+
+
+def store_trouble(settings: Settings) -> list[str]:
+    """A sentence when all work waits for the store."""
+    try:
+        missing = missing_store(ObjectStore(settings.store), open_transactions(settings))
+    except PermissionError:
+        return []  # asked by another user than the worker's
+    except OSError as error:
+        return [f"The folder {settings.store} cannot be read ({io_error_name(error)})."]
+    return [] if missing is None else [" ".join(missing)]
 
 
 def disk_trouble(settings: Settings) -> list[str]:

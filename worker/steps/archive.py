@@ -14,7 +14,6 @@ from worker.services import Services
 from worker.store import queries
 from worker.store.claims import Claim, move
 from worker.store.models import FileState, ScanFile
-from worker.store.objects import PRIVATE_FOLDER
 
 
 def unpack(services: Services, claim: Claim, row: ScanFile, path: Path) -> bool:
@@ -25,6 +24,7 @@ def unpack(services: Services, claim: Claim, row: ScanFile, path: Path) -> bool:
     Raises:
         RejectedError: the archive is refused as a whole.
         TransientError: the disk has no room for what is in it.
+        OSError: the disk failed, or the store is away.
     """
     if row.archive_id is not None or file_type(path) is not FileType.ZIP:
         return False
@@ -32,7 +32,7 @@ def unpack(services: Services, claim: Claim, row: ScanFile, path: Path) -> bool:
     shutil.rmtree(of_all_attempts, ignore_errors=True)
     # a worker that wakes up after its lease must not file what the next one has half written
     folder = of_all_attempts / claim.token
-    folder.mkdir(mode=PRIVATE_FOLDER, parents=True)
+    services.objects.make_folder(folder)
     try:
         extracted = extract(path, folder, services.limits, services.has_room)
         members = [member for member in extracted if not is_ignored(Path(member.name))]

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from worker.errors import TransientError, io_error_name
+from worker.store.objects import StoreAwayError
 
 
 @contextmanager
@@ -15,5 +16,7 @@ def disk_trouble_is_transient(what: str) -> Iterator[None]:
     """
     try:
         yield
+    except StoreAwayError as error:
+        raise TransientError(f"{what}: {error}") from None
     except OSError as error:
         raise TransientError(f"{what}: {io_error_name(error)}") from None

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from itertools import count
 from typing import Any
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import delete, exists, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session, selectinload
 from sqlalchemy.sql.base import ExecutableOption
@@ -56,6 +56,11 @@ def insert_once(session: Session, table: type[Any], unique: str, **values: Any) 
     """Insert a row unless there is one with the same `unique` columns (named in one text, apart by blanks)."""
     dialect = postgresql if session.get_bind().dialect.name == "postgresql" else sqlite
     session.execute(dialect.insert(table).values(**values).on_conflict_do_nothing(index_elements=unique.split()))
+
+
+def has_stored_files(session: Session) -> bool:
+    """Does any row name bytes in the store?"""
+    return bool(session.scalar(select(exists().where(ScanFile.sha256.is_not(None)))))
 
 
 def add_file(session: Session, claim_id: str, original_name: str, rank: int, now: datetime, **of_a_member: Any) -> None:

@@ -1,5 +1,6 @@
 """A stored object that vanished ends in a sentence; a store that is away altogether is waited for."""
 
+import json
 import shutil
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import pytest
 
 from tests.worker.conftest import ClockedServices
 from tests.worker.home import Home
-from tests.worker.scans import png
+from tests.worker.scans import archive, png
 from worker.errors import TransientError
 from worker.pipeline import ANALYSE, DELIVER, INTAKE, REJECT, REPORT, Stage
 from worker.stage_runner import run_stage
@@ -85,13 +86,15 @@ def test_a_study_whose_bytes_vanished_fails_and_can_be_read_again(
 
 
 @pytest.mark.parametrize("stage", [ANALYSE, REPORT, DELIVER, REJECT], ids=lambda stage: stage.name)
-@pytest.mark.parametrize("leave", ["nothing", "an empty mount point"])
+@pytest.mark.parametrize("leave", ["nothing", "an empty mount point", "a mount point with objects"])
 def test_a_store_that_is_away_is_waited_for(home: Home, stage: Stage, leave: str) -> None:
     run(home, *{ANALYSE: (), REPORT: (ANALYSE,), DELIVER: (ANALYSE, REPORT), REJECT: ()}[stage])
     store = home.services.settings.store
     away = store.rename(store.with_name("away"))
     if leave != "nothing":
         store.mkdir()
+    if leave == "a mount point with objects":
+        (store / "ab").mkdir()
     again_and_again(home, stage)
     shutil.rmtree(store, ignore_errors=True)
     away.rename(store)
@@ -99,6 +102,36 @@ def test_a_store_that_is_away_is_waited_for(home: Home, stage: Stage, leave: str
     with home.services.session.begin() as session:
         assert {row.state for row in session.query(Study)} == {StudyState.REPORTED}
     assert home.troubles("--sums") == set()
+
+
+@pytest.mark.parametrize("leave", ["nothing", "an empty mount point"])
+def test_files_that_come_while_the_store_is_away_wait_and_harm_no_others(
+    home: Home, caplog: pytest.LogCaptureFixture, leave: str
+) -> None:
+    store = home.services.settings.store
+    run(home, ANALYSE)
+    away = store.rename(store.with_name("away"))
+    if leave != "nothing":
+        store.mkdir()
+    home.drop("late.png", png(3))
+    home.drop("late.zip", archive({"1.png": png(4), "2.png": png(5)}))
+    home.drop("no scan.txt", b"no picture either")
+    for _ in range(MANY):
+        run(home, INTAKE, ANALYSE, REPORT, DELIVER, REJECT)
+        home.services.wait(1000)
+    assert "mount it or move it back" in caplog.text
+    assert leave == "nothing" or list(store.iterdir()) == []
+    assert store.exists() is (leave != "nothing")
+    shutil.rmtree(store, ignore_errors=True)
+    away.rename(store)
+    home.work()
+    home.services.wait(1000)
+    home.work()
+    found = json.loads(home.verify("--sums", "--json").stdout)
+    assert found["findings"] == []
+    assert {name: count for name, count in found["files"].items() if count} == {
+        "reported": 5, "rejected": 2, "unpacked": 1,
+    }  # fmt: skip
 
 
 def test_a_rejected_file_that_vanished_is_said_to_have(home: Home) -> None:

@@ -14,6 +14,7 @@ from worker.cli.doctor.lines import Check, Examination, Line, State, trouble
 from worker.cli.doctor.machine import check_machine
 from worker.cli.doctor.model import LoadPredictor, check_engine, check_model
 from worker.cli.doctor.settings import check_settings
+from worker.cli.doctor.store import check_store
 from worker.cli.doctor.watching import check_watching
 from worker.settings import Settings, what_is_wrong
 
@@ -39,6 +40,7 @@ def checks_with(load_predictor: LoadPredictor) -> list[tuple[str, Check, float]]
         ("settings", check_settings, QUICK_SECONDS),
         ("machine", check_machine, QUICK_SECONDS),
         ("folders", check_folders, QUICK_SECONDS),
+        ("store", check_store, QUICK_SECONDS),
         ("disk", check_disk, QUICK_SECONDS),
         ("inbox", check_watching, QUICK_SECONDS),
         ("database", check_database, QUICK_SECONDS),

@@ -18,17 +18,17 @@ FOR_OTHERS = 0o077
 
 
 def check_folders(settings: Settings) -> Iterator[Line]:
-    """A line a folder."""
+    """A line a folder; of the store see `check_store`."""
     home = settings.home
     if not home.exists():
         yield _not_there_yet(home)
         return
-    yield from _folder(home)
+    yield from folder_lines(home)
     if home.is_dir() and is_open_to_others(home):
         yield warning(FOLDERS, f"{home} can be written to by others than its owner.", f"chmod go-w {home}")
-    private = [settings.store, settings.claimed, *([settings.broker_folder] if settings.embedded_broker else [])]
+    private = [settings.claimed, *([settings.broker_folder] if settings.embedded_broker else [])]
     for folder in (settings.inbox, settings.outbox, *private):
-        yield from _folder(folder, private=folder in private)
+        yield from folder_lines(folder, private=folder in private)
     if settings.inbox.is_dir() and settings.claimed.is_dir():
         yield _claims_are_renames(settings)
     database = home / DATABASE_FILE
@@ -44,7 +44,8 @@ def _not_there_yet(home: Path) -> Line:
     return warning(FOLDERS, f"{home} is not there yet.", START_ONCE)
 
 
-def _folder(folder: Path, *, private: bool = False) -> Iterator[Line]:
+def folder_lines(folder: Path, *, private: bool = False) -> Iterator[Line]:
+    """Is it there, writable and, where it has to be, private?"""
     if not folder.exists():
         yield warning(FOLDERS, f"{folder} is not there yet.", START_ONCE)
         return
