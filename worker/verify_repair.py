@@ -22,32 +22,44 @@ def repair(
     deliver_again: Callable[[Finding], bool],
 ) -> list[Finding]:
     """Put right what can be; returns that. What a row names is never removed."""
-    repaired = []
-    for finding in findings:
-        path = settings.home / finding.subject
-        if finding.trouble is Trouble.PAGE_STALE:
-            want_page()
-        elif finding.trouble in (Trouble.OBJECT_ORPHAN, Trouble.PART_LEFT_OVER):
-            if not _remove_file(settings.home, finding.subject, now):
-                continue
-        elif finding.trouble in (Trouble.CLAIM_LEFT_OVER, Trouble.UNPACKING_LEFT_OVER):
-            shutil.rmtree(path, ignore_errors=True)
-        elif finding.trouble is Trouble.PURGE_LEFT_OVER:
-            if path.parent.is_symlink() or not _remove_purged(settings.home, finding.subject, now):
-                continue
-        elif not deliver_again(finding):
-            continue
-        repaired.append(finding)
-    return repaired
+
+    def ask_for_page(_: Finding) -> bool:
+        want_page()
+        return True
+
+    def remove_file(finding: Finding) -> bool:
+        return _remove_file(settings.home, finding.subject, now)
+
+    def remove_folder(finding: Finding) -> bool:
+        return _remove_folder(settings.home, finding.subject)
+
+    def remove_purged(finding: Finding) -> bool:
+        """A report, or the folder of a rejected file, whose number nothing else will ever have."""
+        return (remove_file if finding.subject.endswith(".pdf") else remove_folder)(finding)
+
+    remedies: dict[Trouble, Callable[[Finding], bool]] = {
+        Trouble.PAGE_STALE: ask_for_page,
+        Trouble.OBJECT_ORPHAN: remove_file,
+        Trouble.PART_LEFT_OVER: remove_file,
+        Trouble.CLAIM_LEFT_OVER: remove_folder,
+        Trouble.UNPACKING_LEFT_OVER: remove_folder,
+        Trouble.PURGE_LEFT_OVER: remove_purged,
+    }
+    return [finding for finding in findings if remedies.get(finding.trouble, deliver_again)(finding)]
 
 
-def _remove_purged(home: Path, subject: str, now: float) -> bool:
-    """A report, or the folder of a rejected file, whose number nothing else will ever have."""
-    path = home / subject
-    if path.suffix == ".pdf":
-        return _remove_file(home, subject, now)
-    shutil.rmtree(path, ignore_errors=True)
-    return not path.exists()
+def _remove_folder(home: Path, subject: str) -> bool:
+    """Remove it with all that is in it, through no link; is it gone?"""
+    place, *rest = Path(subject).parts
+    path = Path(*rest)
+    try:
+        with folder_below(home / place, path.parent) as folder:
+            shutil.rmtree(path.name, dir_fd=folder)
+    except FileNotFoundError:  # somebody else was faster
+        return True
+    except OSError:
+        return False
+    return True
 
 
 def _remove_file(home: Path, subject: str, now: float) -> bool:

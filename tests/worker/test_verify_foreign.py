@@ -3,8 +3,10 @@
 import os
 import shutil
 import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
@@ -96,6 +98,27 @@ def test_a_link_that_comes_after_the_audit_is_not_followed_either(home: Home, tm
     found = Finding(Trouble.PART_LEFT_OVER, f"outbox/rejected/00000099/{OWN_PART}")
     assert repair(home.services.settings, [found], theirs.stat().st_mtime + 7200, lambda: None, lambda _: False) == []
     assert theirs.is_file()
+
+
+def test_a_folder_is_not_removed_through_a_link_that_comes_after_the_audit(home: Home, tmp_path: Path) -> None:
+    theirs = made(tmp_path / "theirs" / "00000099" / "scan.png")
+    shutil.rmtree(home.outbox / "rejected")
+    (home.outbox / "rejected").symlink_to(tmp_path / "theirs")
+    found = Finding(Trouble.PURGE_LEFT_OVER, "outbox/rejected/00000099")
+    assert repair(home.services.settings, [found], time.time(), lambda: None, lambda _: False) == []
+    assert theirs.is_file()
+
+
+def test_a_folder_that_cannot_be_removed_does_not_count_as_repaired(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made(home.services.settings.claimed / "0123" / "scan.png")
+    found = Finding(Trouble.CLAIM_LEFT_OVER, "inbox/.claimed/0123")
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "rmtree", Mock(side_effect=PermissionError))
+        assert repair(home.services.settings, [found], time.time(), lambda: None, lambda _: False) == []
+    assert repair(home.services.settings, [found], time.time(), lambda: None, lambda _: False) == [found]
+    assert not (home.services.settings.claimed / "0123").exists()
 
 
 def test_the_unfinished_files_of_others_are_theirs(home: Home) -> None:
