@@ -62,7 +62,7 @@ def is_file_lost(services: Services, row: ScanFile) -> bool:
 
 
 def loss_sentence(services: Services, stage: Stage, study_id: int) -> str | None:
-    """What to say of a study that is given up because its bytes are lost; `None` where they are not, or nobody knows."""
+    """What to say of a study that is given up because its bytes are lost; `None` where they are not, or who knows."""
     with services.session.begin() as session:
         (study,) = queries.whole_studies(session, [study_id])
     try:
