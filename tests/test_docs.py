@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -59,6 +60,13 @@ def test_generated_pages_are_fresh() -> None:
         [sys.executable, "docs/generate.py", "--check"], cwd=REPOSITORY, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_every_test_that_a_page_names_exists() -> None:
+    pages = "".join(path.read_text() for path in (REPOSITORY / "docs").rglob("*.md"))
+    named = re.findall(r"`(tests/[\w/]+\.py)::(?:\w+::)?(test_\w+)`", pages)
+    assert named
+    assert [name for path, name in named if f"def {name}(" not in (REPOSITORY / path).read_text()] == []
 
 
 def test_the_seed_run_beside_the_notebook(generate: ModuleType, seed_run: Path) -> None:

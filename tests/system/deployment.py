@@ -116,6 +116,13 @@ class Deployment:
         )
         assert process.poll() is None, log.read_text()
 
+    def ask(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        """`python -m worker` as an operator calls it."""
+        return subprocess.run(
+            [sys.executable, "-m", "worker", *arguments], cwd=REPOSITORY,
+            env=os.environ | self.all_environment | environment, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+
     def drop(self, name: str, content: bytes) -> None:
         """Put a file into the inbox as a careful program does: written under another name, then renamed."""
         target = self.settings.inbox / name

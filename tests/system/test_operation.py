@@ -1,15 +1,13 @@
 """A backup of a worker under load, brought back elsewhere; studies read again by a worker that runs."""
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from sqlalchemy import select
 
 from tests.servers import PostgresServer
-from tests.system.deployment import REPOSITORY, Deployment, wait_until
+from tests.system.deployment import Deployment, wait_until
 from tests.worker.scans import png
 from worker.cli.verification import verify
 from worker.store.models import UNFINISHED_FILES, ScanFile, Study, StudyState
@@ -18,12 +16,8 @@ COUNT = 60
 
 
 def call(deployment: Deployment, *arguments: str, path: str = "") -> str:
-    """`python -m worker` as an operator calls it; what it printed."""
-    environment = os.environ | deployment.all_environment
-    if path:
-        environment["PATH"] = f"{path}:{environment['PATH']}"
-    command = [sys.executable, "-m", "worker", *arguments]
-    done = subprocess.run(command, cwd=REPOSITORY, env=environment, capture_output=True, text=True, check=False)
+    """What a command of the operator printed; programs of this folder come first."""
+    done = deployment.ask(*arguments, **({"PATH": f"{path}:{os.environ['PATH']}"} if path else {}))
     assert done.returncode == 0, done.stderr
     return done.stdout
 

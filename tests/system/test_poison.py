@@ -1,4 +1,4 @@
-"""One file that crashes, starves or holds up whoever reads it, amid 63 good ones of the same claim: it costs itself."""
+"""One file that crashes, starves or holds up whoever reads it, amid good ones of the same claim: it costs itself."""
 
 import json
 import os
@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.system.deployment import Deployment, wait_until
+from tests.system.outcomes import assert_given_up, assert_reported_once
 from tests.system.pauses import MOST_PAUSE_SECONDS, longest_pause
 from tests.system.poisoned import Poison
 from tests.worker.scans import png
@@ -94,4 +95,26 @@ def test_poison_costs_itself_alone(poisoned: Deployment, poisons: tuple[Poison, 
     died = poisoned.logs().count("exited with")
     assert died == ATTEMPTS * len(DEADLY.intersection(poisons)), poisoned.logs()
     assert verify(poisoned.settings).findings == ()
+    assert worker.stop() == 0
+
+
+@pytest.mark.parametrize(
+    "poison",
+    [Poison.CRASH, *(pytest.param(poison, marks=pytest.mark.long) for poison in (Poison.LOOP, Poison.LOOP_IN_C))],
+)
+def test_poison_of_the_analysis_costs_its_study_alone(poisoned: Deployment, poison: Poison) -> None:
+    """Nothing but the task's time limit ends a loop there."""
+    bad, good = "a bad one.png", 15
+    poisoned.environment |= {"TRIAGE_MAX_FILE_BYTES": "100000", "TRIAGE_TASK_TIME_LIMIT_SECONDS": "8"}
+    for number in range(good):
+        poisoned.drop(f"good {number:02}.png", png(number))
+        if number == good // 2:
+            poisoned.drop(bad, png(1000) + poison.mark_for_analysis)
+    worker = poisoned.start(application="tests.system.poisoned")
+    poisoned.wait_until_done(good + 1)
+    assert_given_up(poisoned, bad, ATTEMPTS)
+    assert_reported_once(poisoned, good, but=bad)
+    deaths = poisoned.logs().count("exited with" if poison is Poison.CRASH else "Hard time limit")
+    # the first may be in a claim with others, the rest are alone
+    assert deaths >= ATTEMPTS, poisoned.logs()
     assert worker.stop() == 0

@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy import select
 
 from tests.system.deployment import Deployment, wait_until
+from tests.system.outcomes import assert_given_up, assert_reported_once
 from tests.worker.scans import enhanced, png
 from worker.store.claims import ClaimableTable
 from worker.store.models import ScanFile, Study
@@ -82,18 +83,28 @@ def test_idle_children_that_are_killed_are_replaced(kind: str, request: pytest.F
     assert worker.stop() == 0
 
 
-def test_a_task_beyond_its_time_is_stopped_and_the_worker_goes_on(embedded: Deployment) -> None:
-    content = enhanced(7, range(SLICES), [40] * SLICES)
+@pytest.mark.long
+def test_a_study_beyond_the_time_of_a_task_is_given_up_and_the_worker_goes_on(embedded: Deployment) -> None:
+    content, good = enhanced(7, range(SLICES), [40] * SLICES), 8
     embedded.environment |= {
-        "TRIAGE_TASK_TIME_LIMIT_SECONDS": "6",
+        "TRIAGE_TASK_TIME_LIMIT_SECONDS": "8",
+        "TRIAGE_MAX_ATTEMPTS": "2",
+        "TRIAGE_LEASE_SECONDS": "2",
         "TRIAGE_QUIET_SECONDS": "0",
         # no file may take longer than half of what a task may
-        "TRIAGE_MAX_FILE_SECONDS": "1.3",
+        "TRIAGE_MAX_FILE_SECONDS": "1",
         "TRIAGE_MAX_FILE_BYTES": str(len(content)),
     }
     worker = embedded.start()
-    embedded.drop("frames.dcm", content)
-    wait_until(lambda: "Hard time limit" in embedded.logs(), 60, "the time limit", embedded.logs)
+    for number in range(good):
+        embedded.drop(f"{number}.png", png(number))
+        if number == good // 2:
+            embedded.drop("frames.dcm", content)
+    embedded.wait_until_done(good + 1)
+    assert embedded.logs().count("Hard time limit") == 2, embedded.logs()
+    assert_given_up(embedded, "frames.dcm", 2)
+    assert_reported_once(embedded, good, but="frames.dcm")
+    assert worker.process.poll() is None
     assert worker.stop_group() == 0
 
 
