@@ -41,6 +41,7 @@ def test_a_worker_that_consumes_no_more_is_unhealthy_though_it_answers(scaled_ou
     assert worker.stop() == 0
 
 
+@pytest.mark.long
 def test_a_child_forked_while_the_parent_has_threads_reads_with_torch(embedded: Deployment) -> None:
     embedded.environment |= {"TRIAGE_ENGINE": "torch", "TRIAGE_THREADS": "2"}
     worker = embedded.start()
