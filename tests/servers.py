@@ -69,6 +69,11 @@ class MortalRedis:
         with redis.Redis(port=self.port) as client:
             client.execute_command(*command)
 
+    def push(self, queue: str, *messages: bytes) -> None:
+        """Put messages into a queue, whatever they are."""
+        with redis.Redis(port=self.port) as client:
+            client.lpush(queue, *messages)
+
     def unacknowledged(self) -> int:
         """Messages that a worker has taken and not acknowledged, which kombu keeps beside the queues."""
         with redis.Redis(port=self.port) as client:

@@ -1,8 +1,9 @@
 """Which signals a prefork child obeys: its parent's.
 
-systemd, `timeout` and a closing terminal send SIGTERM to every process of the worker. Children that died of it would
-drop the rows in hand and leave a parent in its warm shutdown that waits for them for ever. They cannot ignore it
-either: billiard ends children by SIGTERM in a cold shutdown and waits until they are gone.
+systemd and `timeout` send SIGTERM to every process of the worker; a closing terminal sends SIGHUP, on which a parent
+that writes elsewhere starts anew. Children that died of either would drop the rows in hand, and could leave a parent in
+its warm shutdown that waits for them for ever. SIGHUP they ignore. SIGTERM they cannot: billiard ends children by it in
+a cold shutdown and waits until they are gone.
 """
 
 import os
@@ -14,11 +15,12 @@ from celery import signals
 
 
 def obey_the_parent_alone() -> None:
-    """From now on the children of this process take SIGTERM from nobody else."""
+    """From now on the children of this process take SIGTERM from nobody else, and SIGHUP from nobody."""
     signals.worker_process_init.connect(_listen, weak=False)
 
 
 def _listen(**_: Any) -> None:
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # billiard's own handlers, set after this, leave it at that
     if not hasattr(signal, "sigwaitinfo"):
         return  # macOS
     # a handler written in Python is not told who sent the signal; threads made later inherit the mask

@@ -68,6 +68,15 @@ def test_sigterm_to_the_group_under_load(ground: Ground) -> None:
     ground.survives("SIGTERM to the whole group under load")
 
 
+def test_sighup_to_the_group_under_load(ground: Ground) -> None:
+    worker = ground.deployment.start()
+    ground.drop(pictures(COUNT))
+    ground.wait_for_work()
+    worker.hang_up_group()
+    ground.survives("SIGHUP to the whole group under load")
+    assert worker.process.poll() is None
+
+
 @pytest.mark.long
 def test_sigterm_again_and_again(ground: Ground) -> None:
     ground.drop(mixed(10))

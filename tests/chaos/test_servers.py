@@ -1,18 +1,62 @@
 """Damage to broker and database."""
 
+import json
+import os
 import shutil
 import signal
+from contextlib import suppress
+from pathlib import Path
 
 import pytest
 
 from tests.chaos.drops import mixed, pictures
 from tests.chaos.ground import SHIPPED_ATTEMPTS, Ground
 from tests.servers import MortalPostgres, MortalRedis
+from worker.pipeline import Queue
 
 COUNT = 60
 A_MINUTE = 60.0
 TIMES = 3
 MANY_TIMES = 200
+NO_TASK = {
+    "body": "W10=",
+    "content-type": "application/json",
+    "content-encoding": "utf-8",
+    "headers": {"task": "worker.intake"},
+    "properties": {
+        "delivery_tag": "1",
+        "body_encoding": "base64",
+        "delivery_info": {"exchange": "", "routing_key": ""},
+    },
+}
+BROKEN_MESSAGES = [
+    b"",
+    bytes(100),
+    b'{"body": "W10=", "properties": {"deli',
+    b"[]",
+    b"{}",
+    b"\xff\xfe{}",
+    b"[" * 100_000,
+    json.dumps(NO_TASK).encode(),
+    json.dumps(NO_TASK | {"headers": None}).encode(),
+    json.dumps(NO_TASK | {"body": "W"}).encode(),
+]
+"""Empty, NUL, cut short, of other programs, and such as Celery can make no task of."""
+
+
+def put_message(message: Path, content: bytes) -> None:
+    """Put a file into the broker's folder as a message, complete however broken."""
+    beside = message.with_suffix(".part")
+    beside.write_bytes(content)
+    beside.rename(message)
+
+
+def put_file_in_place_of(folder: Path) -> None:
+    """Try until it is there: the worker makes the folder anew."""
+    while not folder.is_file():
+        shutil.rmtree(folder, ignore_errors=True)
+        with suppress(OSError):
+            folder.touch(exist_ok=False)
 
 
 @pytest.fixture
@@ -103,6 +147,38 @@ def test_the_embedded_broker_removed_under_the_worker(embedded: Ground) -> None:
         shutil.rmtree(embedded.deployment.settings.broker_folder)
         embedded.pause(0.5, 2)
     embedded.survives("the embedded broker's folder removed, again and again")
+    assert worker.process.poll() is None
+
+
+def test_broken_messages_in_the_embedded_broker(embedded: Ground) -> None:
+    worker = embedded.deployment.start()
+    embedded.drop(pictures(COUNT))
+    embedded.wait_for_work()
+    broker = embedded.deployment.settings.broker_folder
+    for _ in range(TIMES):
+        (broker / "control").mkdir(parents=True, exist_ok=True)
+        for queue in Queue:
+            for number, content in enumerate(BROKEN_MESSAGES):
+                put_message(broker / f"0_{number}.{queue}.msg", content)
+            (broker / f"0_folder.{queue}.msg").mkdir()
+            os.mkfifo(broker / f"0_pipe.{queue}.msg")
+            (broker / "control" / f"{queue}.exchange").write_bytes(b"")
+        embedded.pause(0.5, 2)
+        put_file_in_place_of(broker)
+        embedded.pause(0.5, 2)
+        broker.unlink()
+    embedded.survives("broken messages in the embedded broker")
+    assert worker.process.poll() is None
+
+
+@pytest.mark.long
+def test_broken_messages_in_redis(scaled_out: Ground, redis: MortalRedis) -> None:
+    worker = scaled_out.deployment.start()
+    scaled_out.drop(pictures(COUNT))
+    scaled_out.wait_for_work()
+    for queue in Queue:
+        redis.push(queue, *BROKEN_MESSAGES)
+    scaled_out.survives("broken messages in Redis")
     assert worker.process.poll() is None
 
 

@@ -21,6 +21,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 START_SECONDS = 90.0
 STOP_SECONDS = 60.0
 POLL_SECONDS = 0.1
+READY = b"Ready."
 
 
 def wait_until(holds: Callable[[], bool], seconds: float, what: str, explain: Callable[[], str] = str) -> None:
@@ -53,6 +54,16 @@ class Worker:
         """Ask parent and children alike to stop, as systemd and `timeout` do; returns the parent's exit status."""
         os.killpg(self.process.pid, signal.SIGTERM)
         return self.process.wait(STOP_SECONDS)
+
+    def hang_up_group(self) -> None:
+        """SIGHUP to parent and children, as a closing terminal sends it; the parent starts itself anew."""
+        starts = self.log.read_bytes().count(READY)
+        os.killpg(self.process.pid, signal.SIGHUP)
+        wait_until(
+            lambda: self.log.read_bytes().count(READY) > starts or self.process.poll() is not None,
+            START_SECONDS, "a new start", self.log.read_text,
+        )  # fmt: skip
+        assert self.process.poll() is None, self.log.read_text()
 
     @property
     def children(self) -> list[int]:
@@ -98,7 +109,9 @@ class Deployment:
         self.home.mkdir(parents=True, exist_ok=True)
         number = len(self.workers)
         log = self.home.parent / f"worker-{number}.log"
-        command = [sys.executable, "-m", "celery", "-A", application, "worker", "-n", f"w{number}@%h", *options]
+        # not `python -m celery`, which cannot start itself anew after SIGHUP
+        celery = str(Path(sys.executable).with_name("celery"))
+        command = [celery, "-A", application, "worker", "-n", f"w{number}@%h", *options]
         with log.open("wb") as output:
             process = subprocess.Popen(
                 command, cwd=REPOSITORY, env=os.environ | self.all_environment, stdout=output,
@@ -112,7 +125,7 @@ class Deployment:
         """Wait for its word that it is."""
         process, log = worker.process, worker.log
         wait_until(
-            lambda: b"Ready." in log.read_bytes() or process.poll() is not None, START_SECONDS, "start", log.read_text
+            lambda: READY in log.read_bytes() or process.poll() is not None, START_SECONDS, "start", log.read_text
         )
         assert process.poll() is None, log.read_text()
 

@@ -60,6 +60,25 @@ def test_sigterm_to_the_whole_group_finishes_the_rows_in_hand(kind: str, request
 
 
 @DEPLOYMENTS
+def test_sighup_to_the_whole_group_finishes_the_rows_in_hand_and_starts_anew(
+    kind: str, request: pytest.FixtureRequest
+) -> None:
+    deployment, count = deployed(kind, request), 60
+    deployment.environment |= {"TRIAGE_CLAIM_SIZE": "4"}
+    worker = deployment.start()
+    children = worker.children
+    for number in range(count):
+        deployment.drop(f"{number}.png", png(number))
+    wait_until(lambda: bool(deployment.reports()), 60, "a first report", deployment.logs)
+    worker.hang_up_group()
+    assert "exited prematurely" not in worker.log.read_text()
+    assert not set(children) & set(worker.children)
+    deployment.wait_until_done(count)
+    assert len(deployment.reports()) == count
+    assert worker.stop() == 0
+
+
+@DEPLOYMENTS
 def test_a_cold_shutdown_still_ends_the_children(kind: str, request: pytest.FixtureRequest) -> None:
     worker = deployed(kind, request).start()
     children = worker.children

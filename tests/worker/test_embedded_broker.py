@@ -1,6 +1,8 @@
 """The file broker: messages appear whole, and come back as they went."""
 
+import errno
 import json
+import os
 import shutil
 import tempfile
 import threading
@@ -20,6 +22,18 @@ from worker.settings import Settings
 
 MESSAGES = 1000
 QUEUE = "intake"
+GOOD = {"body": "", "properties": {"delivery_tag": "1"}}
+UNREADABLE = {
+    "empty": b"",
+    "NUL": bytes(100),
+    "cut short": b'{"body": "W10=", "properties": {"deli',
+    "no object": b"[]",
+    "an object of something else": b"{}",
+    "not UTF-8": b"\xff\xfe{}",
+    "deep": b"[" * 100_000,
+    "a type nobody knows": b'{"__type__": "decimal", "__value__": "x"}',
+    "no base64": b'{"body": "W", "properties": {"delivery_tag": "1", "body_encoding": "base64"}}',
+}
 
 
 @pytest.fixture
@@ -139,8 +153,8 @@ def test_a_folder_that_was_removed_comes_back(connection: Connection, settings: 
         with pytest.raises(Empty):
             channel._get(QUEUE)
         shutil.rmtree(settings.broker_folder)
-        channel._put(QUEUE, {"number": 1})
-        assert channel._get(QUEUE) == {"number": 1}
+        channel._put(QUEUE, GOOD)
+        assert channel._get(QUEUE) == GOOD
         shutil.rmtree(settings.broker_folder)
         channel.queue_declare(QUEUE)
         channel._queue_bind(QUEUE, QUEUE, "", QUEUE)
@@ -154,3 +168,100 @@ def test_a_full_temporary_folder_holds_no_message_up(
     with connection.SimpleQueue(QUEUE) as queue:
         queue.put({"number": 1})
         assert queue.get(timeout=5).payload == {"number": 1}
+
+
+def test_a_broken_message_is_dropped_and_the_next_one_comes(
+    connection: Connection, settings: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    with connection.channel() as channel:
+        for number, content in enumerate(UNREADABLE.values()):
+            (settings.broker_folder / f"0_{number}.{QUEUE}.msg").write_bytes(content)
+        channel._put(QUEUE, GOOD)
+        assert channel._get(QUEUE) == GOOD
+        with pytest.raises(Empty):
+            channel._get(QUEUE)
+    assert caplog.text.count("is passed over") == len(UNREADABLE)
+    assert list(settings.broker_folder.glob("*.msg")) == []
+
+
+def test_what_is_no_file_holds_no_message_up(connection: Connection, settings: Settings) -> None:
+    with connection.channel() as channel:
+        folder = settings.broker_folder / f"0_folder.{QUEUE}.msg"
+        folder.mkdir()
+        os.mkfifo(settings.broker_folder / f"0_pipe.{QUEUE}.msg")
+        (settings.broker_folder / f"0_link.{QUEUE}.msg").symlink_to("/dev/zero")
+        channel._put(QUEUE, GOOD)
+        assert channel._get(QUEUE) == GOOD
+        assert list(settings.broker_folder.glob("*.msg")) == [folder]
+
+
+def test_a_message_that_cannot_be_removed_is_not_delivered_and_named_once(
+    connection: Connection, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse(path: Path) -> None:
+        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM), str(path))
+
+    with connection.channel() as channel:
+        channel._put(QUEUE, GOOD)
+        with monkeypatch.context() as patched:
+            patched.setattr("worker.embedded_broker.Path.unlink", refuse)
+            for _ in range(3):
+                with pytest.raises(Empty):
+                    channel._get(QUEUE)
+        assert caplog.text.count("Operation not permitted") == 1
+        assert channel._get(QUEUE) == GOOD
+
+
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE, errno.ESTALE, errno.EIO])
+def test_a_folder_that_cannot_be_listed_is_a_channel_error(
+    number: int, connection: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_: Path) -> Iterator[Path]:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr("worker.embedded_broker.Path.iterdir", refuse)
+    with connection.channel() as channel:
+        for look in (channel._get, channel._size):
+            with pytest.raises(ChannelError, match=os.strerror(number)):
+                look(QUEUE)
+
+
+def test_a_file_in_place_of_the_folder_is_a_channel_error_until_it_is_gone(
+    connection: Connection, settings: Settings
+) -> None:
+    with connection.channel() as channel:
+        shutil.rmtree(settings.broker_folder)
+        settings.broker_folder.touch()
+        for use in (
+            lambda: channel._get(QUEUE),
+            lambda: channel._put(QUEUE, GOOD),
+            lambda: channel.queue_declare(QUEUE),
+            lambda: channel._queue_bind(QUEUE, QUEUE, "", QUEUE),
+        ):
+            with pytest.raises(ChannelError, match="File exists"):
+                use()
+        settings.broker_folder.unlink()
+        channel._put(QUEUE, GOOD)
+        assert channel._get(QUEUE) == GOOD
+
+
+def test_a_home_that_is_not_there_is_a_channel_error_and_not_made(connection: Connection, settings: Settings) -> None:
+    with connection.channel() as channel:
+        away = settings.home.rename(settings.home.with_name("away"))
+        with pytest.raises(ChannelError, match="No such file"):
+            channel._get(QUEUE)
+        assert not settings.home.exists()
+        away.rename(settings.home)
+        with pytest.raises(Empty):
+            channel._get(QUEUE)
+
+
+@pytest.mark.parametrize("content", [b"", bytes(9), b'[["intake", "', b"null", b'["x"]', b"\xff"])
+def test_a_broken_table_of_queues_is_made_anew(content: bytes, connection: Connection) -> None:
+    with connection.channel() as channel:
+        table = channel.control_folder / f"{QUEUE}.exchange"
+        table.write_bytes(content)
+        assert channel.get_table(QUEUE) == []
+        table.write_bytes(content)
+        channel._queue_bind(QUEUE, QUEUE, "", QUEUE)
+        assert channel.get_table(QUEUE) == [(QUEUE, "", QUEUE)]
