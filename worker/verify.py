@@ -24,8 +24,9 @@ from worker.store.reports import is_delivered
 
 HOUR = 3600.0
 """Younger things on the disk may be work in hand."""
+OWN_REPORT = re.compile(r"([0-9a-f]{12})-r[0-9]+\.pdf")
 OWN_PART = re.compile(r"\.[0-9a-f]+\.part")
-"""What others write beside under such a name is theirs, and may have a patient's name in it."""
+"""What others write beside under another name is theirs, and may have a patient's name in it."""
 
 
 @dataclass(frozen=True)
@@ -172,11 +173,12 @@ class Auditor:
                 yield Finding(Trouble.REJECTION_DAMAGED, relative)
 
     def _orphaned_report(self, path: Path) -> Finding:
-        if not _is_ours(path.stem):
+        ours = OWN_REPORT.fullmatch(path.name)
+        if ours is None:
             # what people put there themselves is nobody's business, and its name may be a patient's
             return Finding(Trouble.REPORT_ORPHAN, REPORTS_FOLDER)
         relative = f"{REPORTS_FOLDER}/{path.name}"
-        if path.stem.rpartition("-r")[0] in self.snapshot.purged_studies:
+        if ours[1] in self.snapshot.purged_studies:
             return Finding(Trouble.PURGE_LEFT_OVER, f"{self.settings.outbox.name}/{relative}")
         return Finding(Trouble.REPORT_ORPHAN, relative)
 
@@ -216,11 +218,6 @@ def is_older(path: Path | str, now: float, seconds: float, folder: int | None = 
         return abs(now - os.stat(path, dir_fd=folder, follow_symlinks=False).st_mtime) > seconds
     except FileNotFoundError:
         return False
-
-
-def _is_ours(stem: str) -> bool:
-    public_id, _, revision = stem.rpartition("-r")
-    return revision.isdigit() and public_id.isalnum()
 
 
 def _is_number(name: str) -> bool:

@@ -4,8 +4,11 @@ A worker at its most talkative reads scans full of sentinels, refuses some and f
 all else that it wrote or shows is searched.
 """
 
+import base64
 import json
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -14,73 +17,32 @@ from pathlib import Path
 import pytest
 import redis
 
-from tests.system.deployment import Deployment, wait_until
-from tests.worker.scans import archive, dicom_bytes, png, slice_dataset
-from worker.store.models import FileState, ScanFile
+from tests.system.deployment import REPOSITORY, Deployment, wait_until
+from tests.system.sentinels import SCRIPTS, sentinels_in, telling_scans
+from worker.store.models import FileState, ScanFile, Study
 
-SCRIPTS = {
-    "ascii": "Sentinella",
-    "latin": "Wächtergröße",
-    "cyrillic": "Часовой",
-    "chinese": "哨兵值守",
-    "arabic": "حارسالباب",
-}
-DATES = {"birth": "19070319", "day": "20190723"}
-NUMBERS = {"id": "S3NT1NEL", "accession": "ACC5ENT1NEL"}
-TELLING = (*SCRIPTS.values(), *DATES.values(), *NUMBERS.values(), "1907-03-19", "2019-07-23")
 QUICK = {
     "TRIAGE_ENGINE": "openvino-int8",
     "TRIAGE_LEASE_SECONDS": "2",
     "TRIAGE_QUIET_SECONDS": "3",
     "TRIAGE_MAX_ATTEMPTS": "2",
 }
-
-
-def full_of_sentinels(study: int, number: int, **changes: object) -> bytes:
-    """A slice whose every element of text says something that must not leave."""
-    image = slice_dataset(study, number)
-    image.SpecificCharacterSet = "ISO_IR 192"
-    image.PatientName = "^".join(SCRIPTS.values())
-    image.PatientID, image.AccessionNumber = NUMBERS["id"], NUMBERS["accession"]
-    image.OtherPatientIDs, image.StudyID = NUMBERS["id"], NUMBERS["id"]
-    image.PatientBirthDate, image.StudyDate, image.SeriesDate = DATES["birth"], DATES["day"], DATES["day"]
-    image.StudyDescription, image.SeriesDescription = SCRIPTS["ascii"], f"T1 {SCRIPTS['cyrillic']}"
-    image.InstitutionName, image.InstitutionAddress = SCRIPTS["latin"], SCRIPTS["chinese"]
-    image.ReferringPhysicianName = image.PerformingPhysicianName = image.OperatorsName = SCRIPTS["ascii"]
-    image.PatientAddress, image.PatientComments, image.ImageComments = (SCRIPTS["chinese"],) * 3
-    image.ProtocolName, image.StationName = SCRIPTS["ascii"], SCRIPTS["ascii"]
-    for keyword, value in changes.items():
-        setattr(image, keyword, value)
-    return dicom_bytes(image)
-
-
-def damaged(content: bytes) -> bytes:
-    """The same with dates and numbers that are none, which pydicom likes to quote."""
-    rows = b"IS\x02\x001 "
-    return content.replace(DATES["birth"].encode(), b"Sentinel").replace(rows, b"IS\x02\x00xy")
-
-
-def drop_everything(deployment: Deployment) -> int:
-    """Valid, refused, doubled and archived scans; returns how many files come of it."""
-    ward, name = SCRIPTS["arabic"], SCRIPTS["chinese"]
-    first = full_of_sentinels(1, 1)
-    scans = {
-        f"{ward}/{name}/{NUMBERS['id']}.dcm": first,
-        f"{SCRIPTS['latin']}.dcm": full_of_sentinels(1, 2),
-        f"stat/{DATES['birth']} {SCRIPTS['cyrillic']}.dcm": full_of_sentinels(1, 3, PatientID=f"{NUMBERS['id']}2"),
-        f"{SCRIPTS['ascii']} again.dcm": first,
-        f"{SCRIPTS['ascii']} ct.dcm": full_of_sentinels(2, 1, Modality="CT"),
-        f"{SCRIPTS['ascii']} damaged.dcm": damaged(full_of_sentinels(3, 1)),
-        f"{SCRIPTS['ascii']} cut.dcm": first[: len(first) // 2],
-        f"{SCRIPTS['ascii']} lost.dcm": full_of_sentinels(4, 1),
-        f"{name}.png": png(1),
-        f"{SCRIPTS['ascii']}.doc": "\n".join(TELLING).encode(),
-        f"{SCRIPTS['ascii']}.zip": archive({f"{ward}/{name}.dcm": full_of_sentinels(5, 1), f"{name}.txt": b"text"}),
-        f"{SCRIPTS['ascii']} bad.zip": archive({f"../{SCRIPTS['ascii']}": first}),
-    }
-    for path, content in scans.items():
-        deployment.drop(path, content)
-    return len(scans) + 2
+MONITORING = ("status", "status --json", "health", "doctor", "doctor --json", "verify --sums", "verify --sums --json")
+# `worklist`, `show` and `predict` name patients and files to whoever asks: the control, not the search
+NAMING = ("worklist", "worklist --json")
+# One process for all: to start one takes longer than to ask.
+ONE_AFTER_THE_OTHER = """
+import sys
+from worker.cli import main
+for command in sys.argv[1:]:
+    print(end=f"\\0{command}\\0")
+    sys.argv[1:] = command.split()
+    try:
+        main()
+    except SystemExit:
+        pass
+"""
+TWO_HOURS = 7200.0
 
 
 @dataclass
@@ -92,9 +54,26 @@ class Search:
     broker: redis.Redis | None = None
     found: set[str] = field(default_factory=set)
     messages_seen: int = 0
+    asked: subprocess.Popen[bytes] | None = None
+    answers: dict[str, bytes] = field(default_factory=dict)
+    _judged: set[bytes] = field(default_factory=set)
+
+    def ask(self, commands: tuple[str, ...]) -> None:
+        """Call `python -m worker` for each, as operators and their monitors do; `look` judges what they say."""
+        wide = {"COLUMNS": "1000"}  # a name in a table is not folded
+        self.asked = subprocess.Popen(
+            [sys.executable, "-u", "-c", ONE_AFTER_THE_OTHER, *commands], cwd=REPOSITORY, stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT, env=os.environ | self.deployment.all_environment | wide,
+        )  # fmt: skip
+
+    def is_answered(self) -> bool:
+        """Have the commands ended? Looks meanwhile."""
+        self.look()
+        return self.asked is None
 
     def look(self) -> None:
-        """What is there only for a moment: messages, temporary files, processes."""
+        """What is there only for a moment: messages, temporary files, processes, answers of commands."""
+        self._commands()
         for folder in (self.scratch, self.deployment.settings.broker_folder):
             self._files(folder)
         for name, content in self._redis():
@@ -104,12 +83,23 @@ class Search:
 
     def look_at_last(self) -> None:
         """What stays: logs, and all of TRIAGE_HOME but where scans belong."""
-        self._judge("log", self.deployment.logs().encode())
+        for worker in self.deployment.workers:
+            self._judge(f"log {worker.log.name}", worker.log.read_bytes())
         settings = self.deployment.settings
         belong = (settings.store, settings.inbox, settings.outbox)
         for path in settings.home.iterdir():
             if path not in belong and not path.name.startswith("triage.db"):
                 self._files(path)
+
+    def _commands(self) -> None:
+        if self.asked is None or self.asked.poll() is None:
+            return
+        said, _ = self.asked.communicate()
+        self.asked = None
+        _, *parts = said.split(b"\0")
+        self.answers = dict(zip(map(bytes.decode, parts[::2]), parts[1::2], strict=True))
+        for command, answer in self.answers.items():
+            self._judge(f"answer of {command}", answer)
 
     def _files(self, root: Path) -> None:
         for path in (root, *root.rglob("*")):
@@ -147,23 +137,45 @@ class Search:
                         self._judge(f"process {name}", (folder / name).read_bytes())
 
     def _judge(self, where: str, content: bytes) -> None:
-        self.found |= {
-            f"{sentinel} in {where}" for sentinel in TELLING if any(form in content for form in forms(sentinel))
-        }
+        if content not in self._judged:
+            self._judged.add(content)
+            self.found |= {f"{sentinel} in {where}" for sentinel in sentinels_in(content)}
 
 
-def forms(sentinel: str) -> set[bytes]:
-    """A text as logs, JSON, Python and older systems write it."""
-    found = {
-        sentinel.encode(),
-        sentinel.lower().encode(),
-        json.dumps(sentinel)[1:-1].encode(),
-        sentinel.encode("unicode_escape"),
-        repr(sentinel.encode())[2:-1].encode(),
-        repr(os.fsdecode(sentinel.encode()))[1:-1].encode(),
-        sentinel.encode("utf-16-le"),
-    }
-    return found | {sentinel.encode(charset, "ignore") for charset in ("latin-1", "gb18030") if sentinel.isascii()}
+def _packed(text: str) -> bytes:
+    return json.dumps({"body": base64.b64encode(json.dumps([[text], {}]).encode()).decode()}).encode()
+
+
+# Literals, not what `forms` makes of them: the search must know these without being asked with the same code.
+SPELLINGS = {
+    "utf-8": ("chinese", b"\xe5\x93\xa8\xe5\x85\xb5\xe5\x80\xbc\xe5\xae\x88"),
+    "latin-1": ("latin", b"W\xe4chtergr\xf6\xdfe"),
+    "iso8859-5": ("cyrillic", b"\xc7\xd0\xe1\xde\xd2\xde\xd9"),
+    "cp1251": ("cyrillic", b"\xd7\xe0\xf1\xee\xe2\xee\xe9"),
+    "iso8859-6": ("arabic", b"\xcd\xc7\xd1\xd3\xc7\xe4\xc8\xc7\xc8"),
+    "cp1256": ("arabic", b"\xcd\xc7\xd1\xd3\xc7\xe1\xc8\xc7\xc8"),
+    "gb18030": ("chinese", b"\xc9\xda\xb1\xf8\xd6\xb5\xca\xd8"),
+    "utf-16-le": ("chinese", b"\xe8\x54\x75\x51\x3c\x50\x88\x5b"),
+    "utf-16-be": ("chinese", b"\x54\xe8\x51\x75\x50\x3c\x5b\x88"),
+    "small letters": ("cyrillic", "часовой".encode()),
+    "JSON": ("chinese", rb"\u54e8\u5175\u503c\u5b88"),
+    "Python": ("latin", rb"W\xe4chtergr\xf6\xdfe"),
+    "repr of bytes": ("chinese", rb"\xc9\xda\xb1\xf8\xd6\xb5\xca\xd8"),
+    "repr in JSON": ("chinese", rb"\\xc9\\xda\\xb1\\xf8\\xd6\\xb5\\xca\\xd8"),
+    "name that is no UTF-8": ("cyrillic", rb"\udcd7\udce0\udcf1\udcee\udce2\udcee\udce9"),
+    "URL": ("chinese", b"%E5%93%A8%E5%85%B5%E5%80%BC%E5%AE%88"),
+    "gb18030 read as latin-1": ("chinese", "ÉÚ±øÖµÊØ".encode()),
+    "utf-8 read as cp437": ("chinese", "\u03c3ô¿\u03c3à╡\u03c3Ç╝\u03c3«ê".encode()),
+    "letters lost": ("latin", b"W?chtergr??e"),
+    "message": ("chinese", _packed(SCRIPTS["chinese"])),
+    "gb18030 in a message": ("chinese", base64.b64encode(b"name: \xc9\xda\xb1\xf8\xd6\xb5\xca\xd8")),
+}
+
+
+@pytest.mark.parametrize("spelling", SPELLINGS)
+def test_the_search_knows_a_text_however_it_is_written(spelling: str) -> None:
+    script, content = SPELLINGS[spelling]
+    assert sentinels_in(b"before " + content + b" after") == {SCRIPTS[script]}
 
 
 @pytest.mark.parametrize(
@@ -184,7 +196,12 @@ def test_nothing_about_a_patient_is_anywhere_else(
     blocked = settings.outbox / "rejected"
     blocked.rmdir()
     blocked.write_bytes(b"in the way")  # what is refused cannot be given back for a while
-    files = drop_everything(deployment)
+    theirs = settings.outbox / "reports" / f"{SCRIPTS['latin']}-r1.pdf"
+    theirs.write_bytes(b"%PDF")
+    os.utime(theirs, (theirs.stat().st_mtime - TWO_HOURS,) * 2)  # `verify` speaks of what is no work in hand
+    scans, files = telling_scans()
+    for name, content in scans.items():
+        deployment.drop(name, content)
 
     def is_so(words: str) -> bool:
         search.look()
@@ -192,6 +209,10 @@ def test_nothing_about_a_patient_is_anywhere_else(
 
     wait_until(lambda: lose_a_stored_scan(deployment, search), 60, "a scan to lose", deployment.logs)
     wait_until(lambda: is_so("reject is tried again later"), 60, "a failed delivery", deployment.logs)
+    # `doctor` loads the compiled network, and dies of a signal while a child still writes it into the cache
+    wait_until(lambda: is_so(" reported: "), 60, "a report", deployment.logs)
+    search.ask(MONITORING)
+    wait_until(search.is_answered, 60, "answers", deployment.logs)
     blocked.unlink()
     wait_until(
         lambda: is_so("is given up after") and deployment.is_done(files), 120, "everything done", deployment.logs
@@ -223,16 +244,21 @@ def assert_it_was_worth_it(deployment: Deployment, search: Search) -> None:
     """The sentinels went all the way, in all the ways there are; and the search would have found them."""
     with deployment.sessions.begin() as session:
         states = [row.state for row in session.query(ScanFile)]
+        patients = {study.patient_name for study in session.query(Study)}
+    assert {"^".join([SCRIPTS[script]] * 5) for script in ("latin", "chinese")} <= patients, "read in other charsets"
     assert {FileState.READ, FileState.DUPLICATE, FileState.REJECTED} == set(states)
     assert states.count(FileState.REJECTED) >= 4
     assert "Traceback" in deployment.logs()
     assert search.messages_seen > 0
+    status, verified, examined = (
+        json.loads(search.answers[command]) for command in ("status --json", "verify --sums --json", "doctor --json")
+    )
+    assert search.answers.keys() == set(MONITORING)
+    assert status["files"][FileState.REJECTING] > 0
+    assert {"object_damaged", "report_orphan"} <= {finding["trouble"] for finding in verified["findings"]}
+    assert examined["lines"]
     control = Search(deployment, search.scratch)
-    for row in _names(deployment):
-        control._judge("database", row.encode())
-    assert any(SCRIPTS["chinese"] in found for found in control.found)
-
-
-def _names(deployment: Deployment) -> list[str]:
-    with deployment.sessions.begin() as session:
-        return [row.original_name for row in session.query(ScanFile)]
+    control.ask(NAMING)
+    wait_until(control.is_answered, 60, "answers")
+    shown = {f"{SCRIPTS[script]} in answer of {command}" for script in ("latin", "chinese") for command in NAMING}
+    assert shown <= control.found

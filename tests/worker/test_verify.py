@@ -166,11 +166,12 @@ def test_each_break_is_named_without_a_name(home: Home, trouble: Trouble) -> Non
     assert trouble in home.troubles("--sums")
 
 
-def test_people_may_put_files_of_their_own_beside_reports(home: Home) -> None:
-    made(home.outbox / "reports" / f"{SECRET}.pdf")
+@pytest.mark.parametrize("name", [f"{SECRET}.pdf", "Wächter-r1.pdf", "DoeJane12345-r2.pdf"])
+def test_people_may_put_files_of_their_own_beside_reports(home: Home, name: str) -> None:
+    made(home.outbox / "reports" / name)
     made(home.outbox / "reports" / "notes.txt")
     result = home.verify()
-    assert SECRET not in result.output
+    assert name not in result.output
     assert "reports: a report in the outbox that no row names." in result.stdout
 
 
