@@ -4,8 +4,11 @@ OpenVINO is imported, and its threads start, only inside `load_engine`: a networ
 hangs every child for ever (docs/architecture.md).
 """
 
+import fcntl
 import importlib.util
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +21,8 @@ from trainer.runtime.openvino_import import openvino_core
 from trainer.runtime.records import FloatArray, NetworkOutput
 
 logger = logging.getLogger(__name__)
+
+CACHE_LOCK = ".lock"
 
 
 def is_available() -> bool:
@@ -71,10 +76,20 @@ def compile_graph(graph: Path, threads: int, cache: Path | None) -> Any:
         options["INFERENCE_NUM_THREADS"] = threads
     if cache is not None:
         try:
-            return core.compile_model(graph, "CPU", options | {"CACHE_DIR": str(cache)})
-        except RuntimeError as error:  # two processes that fill it at the same moment get into each other's way
+            with _alone_in(cache):
+                return core.compile_model(graph, "CPU", options | {"CACHE_DIR": str(cache)})
+        except (OSError, RuntimeError) as error:
             logger.warning("the cache of compiled graphs is of no use (%s); compiling without", error)
     try:
         return core.compile_model(graph, "CPU", options)
     except RuntimeError as error:
         raise EngineError(f"OpenVINO cannot load {graph}: {error}") from error
+
+
+@contextmanager
+def _alone_in(cache: Path) -> Iterator[None]:
+    """One process at a time: OpenVINO maps what is there, and who maps what another is still writing dies of SIGBUS."""
+    cache.mkdir(parents=True, exist_ok=True)
+    with (cache / CACHE_LOCK).open("ab") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield

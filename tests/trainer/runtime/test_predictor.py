@@ -1,5 +1,6 @@
 """Images in, answers out; which engine is chosen."""
 
+import fcntl
 import importlib.util
 import inspect
 from dataclasses import replace
@@ -108,7 +109,22 @@ class TestChoice:
 
     def test_a_cache_is_filled(self, model_folder: Path, tmp_path: Path) -> None:
         load_predictor(model_folder, EngineName.OPENVINO, threads=1, cache=tmp_path / "cache")
-        assert any((tmp_path / "cache").iterdir())
+        assert list((tmp_path / "cache").glob("*.blob"))
+
+    def test_one_process_at_a_time_fills_a_cache(
+        self, model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        cache = tmp_path / "cache"
+
+        def compile_model(_graph: Path, _device: str, _options: object) -> str:
+            with (cache / openvino_engine.CACHE_LOCK).open("ab") as other, pytest.raises(BlockingIOError):
+                fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return "compiled"
+
+        monkeypatch.setattr(openvino_engine, "openvino_core", lambda: SimpleNamespace(compile_model=compile_model))
+        load_predictor(model_folder, EngineName.OPENVINO, threads=1, cache=cache)
+        with (cache / openvino_engine.CACHE_LOCK).open("ab") as free:
+            fcntl.flock(free, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
     def test_a_cache_that_is_of_no_use_costs_nothing_but_time(
         self, model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
