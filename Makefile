@@ -64,7 +64,7 @@ train: $(VENV)/.installed-everything ## Train a model from DATA=dataset (more op
 	$(BIN)/python -m trainer.fit --data "$(DATA)" $(ARGS)
 
 test: check ## Install everything, check, run all tests (some of them: ARGS="tests/worker -k inbox")
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile $(ARGS)
 
 test-long: $(VENV)/.installed-everything ## The tests that take too long for `make test`, but for those of `make chaos`
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile -m long --ignore tests/chaos $(ARGS)

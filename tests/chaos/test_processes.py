@@ -68,6 +68,7 @@ def test_sigterm_to_the_group_under_load(ground: Ground) -> None:
     ground.survives("SIGTERM to the whole group under load")
 
 
+@pytest.mark.long
 def test_sighup_to_the_group_under_load(ground: Ground) -> None:
     worker = ground.deployment.start()
     ground.drop(pictures(COUNT))

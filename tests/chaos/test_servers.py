@@ -150,6 +150,7 @@ def test_the_embedded_broker_removed_under_the_worker(embedded: Ground) -> None:
     assert worker.process.poll() is None
 
 
+@pytest.mark.long
 def test_broken_messages_in_the_embedded_broker(embedded: Ground) -> None:
     worker = embedded.deployment.start()
     embedded.drop(pictures(COUNT))
