@@ -30,6 +30,7 @@ LAST_WORDS_SECONDS = 2.0
 """So long the parent waits for what a killed child may still have answered."""
 RING_AGAIN = {"max_retries": 1, "interval_start": 0}
 """For a connection that has just been lost. The sweep rings again: a silent broker must not hold up who rings."""
+RESTORE_EVERY_SECONDS = 10
 SERVER_CONNECT_SECONDS = 5.0
 SERVER_ANSWER_SECONDS = 10.0
 """Longer than the second a BRPOP of kombu's blocks; a network that swallows packets must not hold the worker."""
@@ -57,7 +58,7 @@ def build_app(settings: Settings) -> TriageApp:
     if settings.embedded_broker:
         app.conf.update(_embedded_broker(settings))
     elif app.conf.broker_url.startswith(("redis:", "rediss:")):
-        app.conf.update(_time_limits())
+        app.conf.update(_of_redis(settings))
     app.steps["worker"].update((InboxStep, SweepStep))
     register_tasks(app)
     prepare_home(app)
@@ -106,12 +107,16 @@ def _embedded_broker(settings: Settings) -> dict[str, Any]:
     }
 
 
-def _time_limits() -> dict[str, Any]:
+def _of_redis(settings: Settings) -> dict[str, Any]:
     """For Redis only: other transports hand their options on to drivers that do not know these names."""
     return {
         "broker_transport_options": {
             "socket_connect_timeout": SERVER_CONNECT_SECONDS,
             "socket_timeout": SERVER_ANSWER_SECONDS,
             "socket_keepalive": True,
+            # bells that a killed worker held go back to their queue when they are too old to be answered: dropped
+            "visibility_timeout": BELL_LEASES * settings.lease_seconds,
+            "unacked_restore_interval": RESTORE_EVERY_SECONDS,
+            "unacked_restore_throttle": 1,
         },
     }

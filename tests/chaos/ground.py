@@ -41,6 +41,8 @@ class Ground:
     redis: MortalRedis | None = None
     postgres: MortalPostgres | None = None
     dropped: dict[str, Drop] = field(default_factory=dict)
+    clock_is_set_back: bool = False
+    """Redis' messages that were not acknowledged before stay as long as that: their age is told by the clock."""
     chance: random.Random = field(default_factory=lambda: random.Random(os.environ.get("CHAOS_SEED", "1")))
 
     @property
@@ -112,9 +114,12 @@ class Ground:
             *(f"in the inbox: {path}" for path in list_inbox(settings.inbox)),
             *(["broker does not answer"] if lengths is None else []),
             *(f"messages in {queue}: {count}" for queue, count in (lengths or {}).items() if count),
-            *(["messages not acknowledged"] if self.redis is not None and self.redis.unacknowledged() else []),
+            *(["messages not acknowledged"] if self._has_unacknowledged() else []),
             *(str(finding) for finding in self.audit().findings),
         ]
+
+    def _has_unacknowledged(self) -> bool:
+        return self.redis is not None and not self.clock_is_set_back and self.redis.unacknowledged() > 0
 
     def audit(self, *, sums: bool = False) -> Verification:
         """What `python -m worker verify` finds, with `--sums` or without."""

@@ -38,6 +38,7 @@ def test_a_clock_that_jumps(ground: Ground, tmp_path: Path) -> None:
     ground.drop(mixed(4, first_seed=4))
     ground.pause(1, 3)
     clock.write_text(f"-{AN_HOUR}")
+    ground.clock_is_set_back = True
     ground.drop(mixed(4, first_seed=8))
     ground.survives("the clock an hour ahead, then two hours back")
 
@@ -53,5 +54,6 @@ def test_a_clock_set_back_while_nobody_works(ground: Ground, tmp_path: Path) -> 
     ground.wait_for_work()
     worker.kill()
     clock.write_text(f"-{2 * AN_HOUR}")
+    ground.clock_is_set_back = True
     ground.deployment.start()
     ground.survives("kill -9, then the clock set back by two hours")
