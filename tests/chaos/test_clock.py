@@ -27,6 +27,7 @@ def faked_clock(clock: Path) -> dict[str, str]:
     }
 
 
+@pytest.mark.long
 def test_a_clock_that_jumps(ground: Ground, tmp_path: Path) -> None:
     clock = tmp_path / "clock"
     clock.write_text("+0")

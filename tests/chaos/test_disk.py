@@ -41,6 +41,7 @@ def test_no_file_may_grow_for_a_while(ground: Ground) -> None:
     ground.survives(f"no file of the worker may grow for a while: store, outbox{database}")
 
 
+@pytest.mark.long
 def test_an_outbox_that_is_deleted(ground: Ground) -> None:
     """What is delivered afterwards makes its folders anew; what was there before comes back on demand."""
     deployment = ground.deployment
@@ -56,6 +57,7 @@ def test_an_outbox_that_is_deleted(ground: Ground) -> None:
     ground.survives("the outbox deleted, then verify --repair", damaged=damaged)
 
 
+@pytest.mark.long
 def test_a_store_that_is_away_for_a_while(ground: Ground) -> None:
     """Longer than all attempts with the settings that are shipped take, while files keep coming."""
     deployment = ground.deployment

@@ -139,6 +139,7 @@ def test_a_database_that_does_not_write_for_a_while(scaled_out: Ground, postgres
     assert "Traceback" not in scaled_out.deployment.logs()
 
 
+@pytest.mark.long
 def test_the_embedded_broker_removed_under_the_worker(embedded: Ground) -> None:
     worker = embedded.deployment.start()
     embedded.drop(pictures(COUNT))

@@ -56,7 +56,7 @@ def page_says(deployment: Deployment, text: str) -> None:
     wait_until(lambda: text in " ".join(page.read_text().split()), PATIENCE_SECONDS, text, page.read_text)
 
 
-@pytest.mark.parametrize("kind", ["embedded", "scaled_out"])
+@pytest.mark.parametrize("kind", ["embedded", pytest.param("scaled_out", marks=pytest.mark.long)])
 def test_a_study_slice_by_slice_with_one_late_one_cut_and_one_doubled(
     kind: str, request: pytest.FixtureRequest, sources: list[Dataset]
 ) -> None:

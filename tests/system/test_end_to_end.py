@@ -97,7 +97,7 @@ def test_three_workers_on_redis_and_postgres_give_the_same_answers(
     assert answers(embedded.sessions) == answers(scaled_out.sessions)
 
 
-@pytest.mark.parametrize("kind", ["embedded", "scaled_out"])
+@pytest.mark.parametrize("kind", ["embedded", pytest.param("scaled_out", marks=pytest.mark.long)])
 def test_kill_9_in_the_middle_loses_and_doubles_nothing(kind: str, request: pytest.FixtureRequest) -> None:
     deployment: Deployment = request.getfixturevalue(kind)
     count = 40
@@ -172,6 +172,7 @@ def test_a_broker_that_loses_everything_costs_nothing(tmp_path: Path) -> None:
         assert len(deployment.reports()) == 5
 
 
+@pytest.mark.long
 def test_two_workers_watch_one_inbox(scaled_out: Deployment) -> None:
     scaled_out.start(*compose_options("intake"))
     scaled_out.start()

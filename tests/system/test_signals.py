@@ -15,7 +15,7 @@ from worker.store.models import ScanFile, Study
 
 SLICES = 600
 """More than any processor reads in the second or two after which a task is stopped."""
-DEPLOYMENTS = pytest.mark.parametrize("kind", ["embedded", "scaled_out"])
+DEPLOYMENTS = pytest.mark.parametrize("kind", ["embedded", pytest.param("scaled_out", marks=pytest.mark.long)])
 
 
 def deployed(kind: str, request: pytest.FixtureRequest) -> Deployment:

@@ -26,7 +26,7 @@ def small(data: Path, run: Path, *others: str) -> list[str]:
     return ["--data", str(data), "--scratch", "--size", "64", "--batch-size", "8", "--run-folder", str(run), *others]
 
 
-@pytest.mark.parametrize("recipe", ["default", "seed"])
+@pytest.mark.parametrize("recipe", ["default", pytest.param("seed", marks=pytest.mark.long)])
 def test_killed_in_the_middle_of_an_epoch_it_ends_as_if_nothing_had_been(
     data: Path, tmp_path: Path, recipe: str
 ) -> None:

@@ -91,7 +91,7 @@ class TestInputs:
         deepest = tmp_path.joinpath(*["a"] * MOST_LEVELS)
         (deepest / "a").mkdir(parents=True)
         write(deepest, {"read.png": b"x", "a/left.png": b"x"})
-        inputs = list_inputs([tmp_path, tmp_path])
+        inputs = list_inputs([tmp_path])
         assert [file.path for file in inputs.files] == [deepest / "read.png"]
         assert inputs.folders_too_deep == 1
 

@@ -19,6 +19,7 @@ from worker.steps import give_up
 from worker.store.chores import want_worklist
 from worker.store.claims import Claim, move
 from worker.store.models import Chore, ChoreState, Event, FileState, ScanFile, Study, StudyState
+from worker.store.objects import ObjectStore
 from worker.store.session import open_engine, session_factory
 
 
@@ -29,6 +30,7 @@ class Visits:
         self.services = services
         self.rung: list[str] = []
         self._monkeypatch = monkeypatch
+        monkeypatch.setattr(ObjectStore, "has_lost", lambda *_: False)  # the sums of these rows are made up
 
     def step(self, stage: Stage, step: Step) -> None:
         self._monkeypatch.setitem(STEPS, stage.name, step)
