@@ -141,10 +141,10 @@ def test_one_of_three_kinds_of_workers_at_a_time(scaled_out: Ground) -> None:
 def test_work_longer_than_the_visibility_timeout(scaled_out: Ground, tmp_path: Path) -> None:
     """Redis hands a message that is not acknowledged in time to another worker: no scan is reported twice for it."""
     messages = tmp_path / "messages"
-    scaled_out.deployment.environment |= {"SLOW_WORKER_MESSAGES": str(messages)}
+    scaled_out.deployment.environment |= {"SLOW_WORKER_MESSAGES": str(messages), "TRIAGE_CLAIM_SIZE": "1"}
     for _ in range(2):
         scaled_out.deployment.start(application="tests.chaos.slow_worker")
-    scaled_out.drop(pictures(12))
+    scaled_out.drop(pictures(24))
     scaled_out.survives("analyses longer than Redis' visibility timeout, two workers")
     handed_to = defaultdict(set)
     for task_id, worker in (line.split(", ") for line in messages.read_text().splitlines()):
