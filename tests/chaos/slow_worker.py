@@ -40,7 +40,7 @@ analyse = stage_runner.STEPS["analyse"]
 
 
 def analyse_slowly(services: Services, claim: Claim) -> None:
-    """Longer than a lease too, which is renewed meanwhile."""
+    """Far longer than the visibility timeout."""
     time.sleep(ANALYSIS_SECONDS)
     analyse(services, claim)
 

@@ -141,7 +141,11 @@ def test_one_of_three_kinds_of_workers_at_a_time(scaled_out: Ground) -> None:
 def test_work_longer_than_the_visibility_timeout(scaled_out: Ground, tmp_path: Path) -> None:
     """Redis hands a message that is not acknowledged in time to another worker: no scan is reported twice for it."""
     messages = tmp_path / "messages"
-    scaled_out.deployment.environment |= {"SLOW_WORKER_MESSAGES": str(messages), "TRIAGE_CLAIM_SIZE": "1"}
+    scaled_out.deployment.environment |= {
+        "SLOW_WORKER_MESSAGES": str(messages),
+        "TRIAGE_CLAIM_SIZE": "1",
+        "TRIAGE_LEASE_SECONDS": "30",  # else what is handed out again is too old, and dropped unread
+    }
     for _ in range(2):
         scaled_out.deployment.start(application="tests.chaos.slow_worker")
     scaled_out.drop(pictures(24))
