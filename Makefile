@@ -76,7 +76,7 @@ chaos: $(VENV)/.installed-everything ## Do all the damage of tests/chaos, and wr
 		CHAOS_RECORD=runs/chaos/faults.csv CHAOS_SEED=$$run \
 		$(BIN)/python -m pytest -m "long or not long" tests/chaos $(ARGS) || failed=1; \
 	done; \
-	[ -n "$(ARGS)" ] || { cp runs/chaos/faults.csv docs/runs/chaos/ && $(BIN)/python docs/generate.py; }; exit $$failed
+	$(if $(strip $(ARGS)),,cp runs/chaos/faults.csv docs/runs/chaos/ && $(BIN)/python docs/generate.py;) exit $$failed
 
 soak: $(VENV)/.installed-everything ## Random damage to both deployments while files keep coming (MINUTES=60 for each)
 	CHAOS_SOAK_MINUTES=$(MINUTES) $(BIN)/python -m pytest -m long tests/chaos/test_soak.py $(ARGS)

@@ -175,7 +175,11 @@ class Inbox:
     def _register(self, claim_ids: list[str]) -> None:
         names = {}
         for claim_id in claim_ids:
-            path = inbox_files.claimed_file(self._claimed, claim_id)
+            try:
+                path = inbox_files.claimed_file(self._claimed, claim_id)
+            except OSError as error:
+                logger.warning("inbox: a claim is left for later: %s", io_error_name(error))
+                continue
             if path is not None:
                 names[claim_id] = inbox_files.original_name(self._claimed, claim_id, path)
         now = self._services.now()

@@ -4,6 +4,7 @@ import logging
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 
 from sqlalchemy.exc import OperationalError
 
@@ -17,13 +18,13 @@ RENEWALS_A_LEASE = 3
 
 
 @contextmanager
-def held(services: Services, stage: Stage, claim: Claim) -> Iterator[None]:
+def held(services: Services, stage: Stage, claim: Claim, since: datetime) -> Iterator[None]:
     """Renew the lease from a thread of its own until the block ends.
 
     Unpacking a large archive or reading a long study cannot renew it on the way. When the process is killed the thread
-    goes with it, so the rows are free again one lease later.
+    goes with it, so the rows are free again one lease later. The lease counts from `since`, before the claim was made.
     """
-    hold = _Hold(services, stage, claim)
+    hold = _Hold(services, stage, claim, since)
     done = threading.Event()
     thread = threading.Thread(target=hold.renew_until, args=(done,), daemon=True)
     thread.start()
@@ -38,11 +39,11 @@ def held(services: Services, stage: Stage, claim: Claim) -> Iterator[None]:
 class _Hold:
     """A lease that is renewed, and what is put right when it lapsed all the same while this process stood still."""
 
-    def __init__(self, services: Services, stage: Stage, claim: Claim) -> None:
+    def __init__(self, services: Services, stage: Stage, claim: Claim, since: datetime) -> None:
         self._services = services
         self._stage = stage
         self._claim = claim
-        self._renewed_at = services.now()
+        self._renewed_at = since
 
     def renew_until(self, done: threading.Event) -> None:
         """Several times a lease."""

@@ -50,10 +50,11 @@ def run_stage(stage: Stage, services: Services, ring: Ring, task_id: str | None 
 
 
 def _visit(stage: Stage, services: Services, ring: Ring, task_id: str | None) -> int:
+    since = services.now()
     claim, more = _claim(stage, services, task_id)
     if claim is None:
         return 0
-    with held(services, stage, claim):
+    with held(services, stage, claim, since):
         if more:  # a broker that is slow to answer must not cost the lease
             ring(stage)
         used_up = claim.crashes >= max(services.settings.max_attempts, FEWEST_ATTEMPTS)

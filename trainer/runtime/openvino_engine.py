@@ -7,6 +7,8 @@ hangs every child for ever (docs/architecture.md).
 import fcntl
 import importlib.util
 import logging
+import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,6 +25,7 @@ from trainer.runtime.records import FloatArray, NetworkOutput
 logger = logging.getLogger(__name__)
 
 CACHE_LOCK = ".lock"
+LONGEST_TURN_SECONDS, LOOK_SECONDS = 60.0, 0.05
 
 
 def is_available() -> bool:
@@ -88,8 +91,27 @@ def compile_graph(graph: Path, threads: int, cache: Path | None) -> Any:
 
 @contextmanager
 def _alone_in(cache: Path) -> Iterator[None]:
-    """One process at a time: OpenVINO maps what is there, and who maps what another is still writing dies of SIGBUS."""
+    """One process at a time: OpenVINO maps what is there, and who maps what another is still writing dies of SIGBUS.
+
+    Raises:
+        OSError: there is no such folder, no locks on it, or another process has stood still in it for long.
+    """
     cache.mkdir(parents=True, exist_ok=True)
-    with (cache / CACHE_LOCK).open("ab") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    lock = os.open(cache / CACHE_LOCK, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        end = time.monotonic() + LONGEST_TURN_SECONDS
+        while not _has_lock(lock):
+            if time.monotonic() > end:
+                raise TimeoutError("another process has kept it locked")
+            time.sleep(LOOK_SECONDS)
         yield
+    finally:
+        os.close(lock)
+
+
+def _has_lock(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

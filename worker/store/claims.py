@@ -18,6 +18,8 @@ LONGEST_RETRY_DELAY_SECONDS = 60.0
 """So long a scan waits at most once its trouble is over."""
 CLOCK_TOLERANCE = timedelta(minutes=1)
 """By which the clocks of several machines may differ."""
+MOST_FORGIVEN = 20
+"""Attempts: a scan over which process after process stands still is to blame after all."""
 HALF_A_TOKEN = 16
 MOST_DOUBLINGS = 10
 """More than the longest delay needs; a power of a thousand attempts would not fit a float."""
@@ -142,8 +144,9 @@ def forgive_theft(session: Session, table: ClaimableTable, state: str, claim: Cl
 
     A machine that was suspended or a database that stood still lets leases lapse, and no scan is to blame for that.
     """
-    stolen = (table.id.in_(claim.ids), table.state == state, table.lease_token != claim.token, table.crashes > 0)
-    session.execute(update(table).where(*stolen).values(crashes=table.crashes - 1))
+    stolen = (table.id.in_(claim.ids), table.state == state, table.lease_token != claim.token)
+    forgivable = (table.crashes > 0, table.attempts < MOST_FORGIVEN)
+    session.execute(update(table).where(*stolen, *forgivable).values(crashes=table.crashes - 1))
 
 
 def move(session: Session, table: ClaimableTable, row_id: int, token: str, from_state: str, **values: Any) -> bool:

@@ -126,6 +126,16 @@ class TestChoice:
         with (cache / openvino_engine.CACHE_LOCK).open("ab") as free:
             fcntl.flock(free, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
+    def test_a_process_that_stands_still_in_a_cache_is_not_waited_for_for_ever(
+        self, model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        monkeypatch.setattr(openvino_engine, "LONGEST_TURN_SECONDS", 0.1)
+        (tmp_path / "cache").mkdir()
+        with (tmp_path / "cache" / openvino_engine.CACHE_LOCK).open("ab") as other:
+            fcntl.flock(other, fcntl.LOCK_EX)
+            load_predictor(model_folder, EngineName.OPENVINO, threads=1, cache=tmp_path / "cache")
+        assert "another process has kept it locked" in caplog.text
+
     def test_a_cache_that_is_of_no_use_costs_nothing_but_time(
         self, model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
     ) -> None:
