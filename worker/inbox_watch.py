@@ -76,12 +76,13 @@ class InboxWatch:
         # watchdog warns when it meets a new folder twice, which is harmless, and quotes paths, which are patient data
         warnings.filterwarnings("ignore", "Callback with id", RuntimeWarning)
         watched = self._inbox_identity()
-        if self._settings.watch is WatchMode.INOTIFY and self._is_heard_by(self._kernel, "no kernel events"):
+        if self._settings.watch is WatchMode.INOTIFY and self._listen_with(self._kernel, "no kernel events"):
             self._watched = watched  # the kernel watches this folder, whatever its name becomes; polling the name
             return
-        self._is_heard_by(self._polling, "new files cannot be watched for")
+        self._listen_with(self._polling, "new files cannot be watched for")
 
-    def _is_heard_by(self, make: Callable[[], BaseObserver], trouble: str) -> bool:
+    def _listen_with(self, make: Callable[[], BaseObserver], trouble: str) -> bool:
+        """Start such an observer and keep its threads; false, and a line in the log, where that cannot be done."""
         before = set(threading.enumerate())
         observer = None
         try:

@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 from worker.errors import Reason, TransientError
 from worker.pipeline import ANALYSE, INTAKE, REPORT, Stage
 from worker.services import Services
-from worker.steps.lost import has_lost_file, lost_of_study
+from worker.steps.lost import is_file_lost, loss_sentence
 from worker.store.chores import want_worklist
 from worker.store.claims import Claim, move
 from worker.store.models import FileState, ScanFile, Study, StudyState
@@ -27,7 +27,7 @@ def give_up(services: Services, stage: Stage, claim: Claim) -> bool:
     (row_id,) = claim.ids  # what was tried before is claimed alone
     attempts = services.settings.max_attempts
     now = services.now()
-    lost = lost_of_study(services, stage, row_id) if stage.table is Study else None
+    lost = loss_sentence(services, stage, row_id) if stage.table is Study else None
     vanished = stage is INTAKE and _has_vanished(services, row_id)
     with services.session.begin() as session:
         if stage is INTAKE and session.get_one(ScanFile, row_id).sha256 is not None:
@@ -46,7 +46,7 @@ def _has_vanished(services: Services, file_id: int) -> bool:
     with services.session.begin() as session:
         row = session.get_one(ScanFile, file_id)
     try:
-        return has_lost_file(services, row)
+        return is_file_lost(services, row)
     except TransientError:
         return False
 

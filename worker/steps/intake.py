@@ -21,7 +21,7 @@ from worker.pipeline import INTAKE
 from worker.services import Services
 from worker.steps.archive import unpack
 from worker.steps.disk import disk_trouble_is_transient
-from worker.steps.lost import has_lost_file, spend_attempt
+from worker.steps.lost import is_file_lost, spend_attempt
 from worker.store import queries
 from worker.store.archives import complete_archive
 from worker.store.chores import want_worklist
@@ -45,7 +45,7 @@ def take_in(services: Services, claim: Claim) -> None:
             raise TransientError("the files before took most of TRIAGE_TASK_TIME_LIMIT_SECONDS")
         try:
             with disk_trouble_is_transient(f"file {row.id}"):
-                if has_lost_file(services, row):
+                if is_file_lost(services, row):
                     spend_attempt(services, INTAKE, claim, row.id)
                     continue
                 _take_in_one(services, claim, row)

@@ -24,25 +24,25 @@ LOST_REPORT = "The report is no longer in the store: `retry` the study, which ma
 LOST_FILE = "The file itself is no longer in the store: send it again, or restore the store from a backup."
 
 
-def has_lost_image(services: Services, study: Study) -> bool:
+def is_any_image_lost(services: Services, study: Study) -> bool:
     """Is one of the images that are read gone from the store?
 
     Raises:
         TransientError: the store does not answer.
     """
-    return has_lost_one(services, chosen_headers(choose(headers_of(study), services.settings.max_series)))
+    return is_any_instance_lost(services, chosen_headers(choose(headers_of(study), services.settings.max_series)))
 
 
-def has_lost_one(services: Services, headers: Iterable[InstanceHeader]) -> bool:
+def is_any_instance_lost(services: Services, headers: Iterable[InstanceHeader]) -> bool:
     """Is one of these instances gone from the store?
 
     Raises:
         TransientError: the store does not answer.
     """
-    return has_lost(services, {header.sha256 for header in headers})
+    return is_any_object_lost(services, {header.sha256 for header in headers})
 
 
-def has_lost(services: Services, sums: Iterable[str]) -> bool:
+def is_any_object_lost(services: Services, sums: Iterable[str]) -> bool:
     """Is one of these objects gone from a store that is there?
 
     Raises:
@@ -52,24 +52,24 @@ def has_lost(services: Services, sums: Iterable[str]) -> bool:
         return any(services.objects.has_lost(sha256) for sha256 in sums)
 
 
-def has_lost_file(services: Services, row: ScanFile) -> bool:
+def is_file_lost(services: Services, row: ScanFile) -> bool:
     """Was the file stored, and is it gone from the store?
 
     Raises:
         TransientError: the store does not answer.
     """
-    return row.sha256 is not None and has_lost(services, [row.sha256])
+    return row.sha256 is not None and is_any_object_lost(services, [row.sha256])
 
 
-def lost_of_study(services: Services, stage: Stage, study_id: int) -> str | None:
-    """The sentence for a study that is given up because its bytes are lost, `None` where they are not, or who knows."""
+def loss_sentence(services: Services, stage: Stage, study_id: int) -> str | None:
+    """Why the study is given up: its bytes are lost. `None` where they are not, or the store does not answer."""
     with services.session.begin() as session:
         (study,) = queries.whole_studies(session, [study_id])
     try:
         if stage is not DELIVER:
-            return LOST_IMAGE if has_lost_image(services, study) else None
+            return LOST_IMAGE if is_any_image_lost(services, study) else None
         reports = {report.sha256 for report in study.reports if report.revision == study.revision}
-        return LOST_REPORT if has_lost(services, reports) else None
+        return LOST_REPORT if is_any_object_lost(services, reports) else None
     except TransientError:
         return None
 
