@@ -8,10 +8,10 @@ from contextlib import suppress
 from pathlib import Path
 from uuid import uuid4
 
+from worker.file_age import HOUR, is_older
 from worker.findings import Finding, Trouble
 from worker.folder_descriptors import folder_below
 from worker.settings import Settings
-from worker.verify import HOUR, is_older
 
 
 def repair(
