@@ -28,7 +28,9 @@ def free_what_lost_children_held(app: "TriageApp") -> None:
     def _free(sender: Any, task_id: str, exception: BaseException, **_: Any) -> None:
         if sender.app is not app or not isinstance(exception, WorkerLostError | TimeLimitExceeded):
             return
-        stage = stages[sender.name]
+        stage = stages.get(sender.name)
+        if stage is None:  # Celery has tasks of its own
+            return
         try:
             with app.services.parent_work, app.services.session.begin() as session:
                 freed = let_go_of_others(session, stage.table, task_id)
