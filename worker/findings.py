@@ -73,3 +73,8 @@ class Finding:
     def sentence(self) -> str:
         """For people."""
         return f"{self.subject}: {SENTENCES[self.trouble]}."
+
+
+def file_subject(file_id: int) -> str:
+    """The subject of a finding about the row of a file."""
+    return f"file {file_id}"

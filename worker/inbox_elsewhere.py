@@ -7,6 +7,7 @@ So whatever a killed worker left, one file counts: while there is one below `COP
 
 import errno
 import fcntl
+import logging
 import os
 import shutil
 import stat
@@ -14,8 +15,11 @@ from contextlib import suppress
 from pathlib import Path
 from uuid import uuid4
 
+from worker.errors import io_error_name
 from worker.folder_descriptors import folder_below
 from worker.store.objects import CHUNK_BYTES, PRIVATE_FILE, sync_folder
+
+logger = logging.getLogger(__name__)
 
 COPYING = ".copying"
 """No first folder of a name in the inbox begins with a dot: those are ignored."""
@@ -45,8 +49,7 @@ def claim_by_copy(folder: int, claim: Path, relative: Path) -> bool:
                 shutil.rmtree(claim / COPYING, ignore_errors=True)
         if is_whole:
             _finish(claim, relative)
-            with suppress(OSError):  # the scan is taken, and what lies aside is ignored
-                os.unlink(_aside(claim), dir_fd=folder)
+            _remove_aside(folder, claim)
     finally:
         os.close(target)
     return is_whole
@@ -61,7 +64,7 @@ def mend_claim(inbox: Path, claim: Path) -> bool:
     """
     relative = _only_file(claim / COPYING)
     if relative is None:
-        _remove_aside(inbox, claim)
+        _mend_finished(inbox, claim)
         return True
     copy = os.open(claim / COPYING / relative, os.O_RDONLY | os.O_CLOEXEC)
     try:
@@ -111,6 +114,7 @@ def _copy(folder: int, claim: Path, target: int) -> bool:
         after = os.fstat(source)
     finally:
         os.close(source)
+    # one link less: somebody has removed what lies aside, and so taken the scan back
     looks = {(status.st_size, status.st_mtime_ns, status.st_nlink) for status in (before, after)}
     return stat.S_ISREG(before.st_mode) and len(looks) == 1 and copied == before.st_size
 
@@ -131,15 +135,22 @@ def _put_back(folder: int, claim: Path, name: str) -> None:
     os.rename(_aside(claim), free, src_dir_fd=folder, dst_dir_fd=folder)
 
 
-def _remove_aside(inbox: Path, claim: Path) -> None:
+def _mend_finished(inbox: Path, claim: Path) -> None:
+    """The copy counts; what may still lie aside goes, unless its folder is gone, as it is after many a claim."""
     relative = _only_file(claim)
-    if relative is None:
-        return
+    if relative is not None:
+        with suppress(OSError), folder_below(inbox, relative.parent) as folder:
+            _remove_aside(folder, claim)
+
+
+def _remove_aside(folder: int, claim: Path) -> None:
+    """The scan is taken: where this cannot be removed it is ignored, and a line says that a scan lies on a share."""
     try:
-        with folder_below(inbox, relative.parent) as folder:
-            os.unlink(_aside(claim), dir_fd=folder)
-    except OSError:
-        return  # as after nearly every claim; and were it there, it is ignored
+        os.unlink(_aside(claim), dir_fd=folder)
+    except FileNotFoundError:
+        return  # as after nearly every claim
+    except OSError as error:
+        logger.warning("inbox: a scan that was taken stays on its share as %s: %s", _aside(claim), io_error_name(error))
 
 
 def _lies_in(folder: int, name: str) -> bool:

@@ -82,6 +82,7 @@ class InboxWatch:
         self._listen_with(self._polling, "new files cannot be watched for")
 
     def _listen_with(self, make: Callable[[], BaseObserver], trouble: str) -> bool:
+        """Start such an observer and keep its threads; false, and a line in the log, where that cannot be done."""
         before = set(threading.enumerate())
         observer = None
         try:

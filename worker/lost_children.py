@@ -29,7 +29,7 @@ def free_what_lost_children_held(app: "TriageApp") -> None:
         if sender.app is not app or not isinstance(exception, WorkerLostError | TimeLimitExceeded):
             return
         stage = stages.get(sender.name)
-        if stage is None:  # a task of somebody else's
+        if stage is None:  # Celery has tasks of its own
             return
         try:
             with app.services.parent_work, app.services.session.begin() as session:

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from io import BytesIO
@@ -20,6 +21,8 @@ REPORTS_FOLDER, REJECTED_FOLDER = "reports", "rejected"
 REASON_FILE = "reason.txt"
 PARTS = ".*.part"
 """What store and outbox write beside before they rename it."""
+OWN_PART = re.compile(r"\.[0-9a-f]+\.part")
+"""What others write beside under such a name is theirs, and may have a patient's name in it."""
 
 
 class Outbox:

@@ -2,11 +2,10 @@
 
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 
 from trainer.runtime.bundle import file_sha256
 from worker.delivered import Delivered
-from worker.findings import Finding, Trouble
+from worker.findings import Finding, Trouble, file_subject
 from worker.outbox import REASON_FILE, outbox_of, reason_text, rejected_folder, returned_name
 from worker.settings import Settings
 from worker.store.audit import ReportRow, Snapshot
@@ -34,15 +33,21 @@ class Redelivery:
             if finding.trouble in (Trouble.REPORT_MISSING, Trouble.REPORT_DAMAGED):
                 return self._report(self._reports[finding.subject])
             if finding.trouble in (Trouble.REJECTION_INCOMPLETE, Trouble.REJECTION_DAMAGED):
-                # `file 12` and `rejected/00000012`
-                return self._rejected(int(Path(finding.subject).name.removeprefix("file ")))
+                return self._rejected(self._file_ids[finding.subject])
         except OSError:
             pass  # a full disk, or a link in the way
         return False
 
     @cached_property
     def _reports(self) -> dict[str, ReportRow]:
+        """By the subjects of findings."""
         return {row.path: row for row in self.snapshot.reports}
+
+    @cached_property
+    def _file_ids(self) -> dict[str, int]:
+        """By the subjects of findings: of the row, and of the folder of what was rejected."""
+        subjects = (file_subject, rejected_folder)
+        return {subject(row.id): row.id for row in self.snapshot.files for subject in subjects}
 
     def _report(self, row: ReportRow) -> bool:
         with self.transaction() as session:

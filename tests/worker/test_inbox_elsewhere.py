@@ -101,6 +101,24 @@ def test_a_full_disk_leaves_it_where_it_is(inbox: Path, monkeypatch: pytest.Monk
     assert left(inbox) == [path]
 
 
+def test_what_cannot_be_removed_from_the_share_is_named_by_its_claim_alone(
+    inbox: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    path, claimed, unlink = put(inbox), inbox / ".claimed", os.unlink
+    monkeypatch.setattr(os, "unlink", refuse)
+    claim_id = claim(inbox, claimed, path)
+    assert claim_id is not None
+    assert mend_claim(inbox, claimed / claim_id)
+    stays = f"inbox: a scan that was taken stays on its share as .{claim_id}.part: EPERM"
+    assert caplog.messages == [stays, stays]
+    monkeypatch.setattr(os, "unlink", unlink)
+    assert mend_claim(inbox, claimed / claim_id)
+    assert left(inbox) == [claimed_file(claimed, claim_id)]
+
+
 def test_a_copy_under_way_is_left_to_who_makes_it(inbox: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path, tried, real = put(inbox), [], os.fsync
 

@@ -1,5 +1,6 @@
 """`purge`: what is finished and old goes, everything else stays, at whatever moment it is cut short."""
 
+import errno
 import json
 import os
 import shutil
@@ -225,6 +226,20 @@ def test_nothing_is_removed_through_a_link(home: Home, tmp_path: Path) -> None:
     (home.outbox / "reports").symlink_to(elsewhere)
     purged(home, "--yes")
     assert len(list(Path(elsewhere).iterdir())) == 4
+
+
+def test_what_cannot_be_removed_does_not_count_as_removed(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    home.age(31)
+
+    def refuse(path: str, **_: object) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted", path)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "unlink", refuse)
+        assert purged(home, "--yes", "--rejected")["removed"] == 0
+    home.age(31)
+    assert purged(home, "--yes")["removed"] > 0
+    assert on_disk(home) == set()
 
 
 class CutShortError(Exception):

@@ -1,5 +1,6 @@
 """`verify`: every way in which database, store and outbox can disagree is named, and waste is removed on demand."""
 
+import errno
 import json
 import os
 import re
@@ -191,6 +192,40 @@ def test_repair_removes_waste(home: Home, trouble: Trouble) -> None:
     assert result.exit_code == 0
     assert "Repaired." in result.stdout
     assert home.troubles("--sums") == set()
+
+
+def leave_a_purged_rejection(home: Home) -> None:
+    made(home.outbox / "rejected" / "00000099" / SECRET)
+    with home.services.session.begin() as session:
+        queries.record(session, "purged", home.services.now(), file_id=99)
+
+
+@pytest.mark.parametrize(
+    "leave",
+    [
+        BREAKS[Trouble.UNPACKING_LEFT_OVER],
+        BREAKS[Trouble.CLAIM_LEFT_OVER],
+        BREAKS[Trouble.PURGE_LEFT_OVER],
+        BREAKS[Trouble.OBJECT_ORPHAN],
+        leave_a_purged_rejection,
+    ],
+    ids=["unpacking", "claim", "report", "object", "rejected"],
+)
+def test_what_could_not_be_removed_is_not_called_repaired(
+    home: Home, monkeypatch: pytest.MonkeyPatch, leave: Callable[[Home], object]
+) -> None:
+    def refuse(path: str, **_: object) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted", path)
+
+    leave(home)
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "unlink", refuse)
+        result = home.verify("--repair")
+    assert result.exit_code == 1
+    assert "Repaired." not in result.stdout
+    assert SECRET not in result.output
+    assert home.verify("--repair").exit_code == 0
+    assert home.troubles() == set()
 
 
 def test_a_delivery_that_was_cut_short_is_waste_and_no_rejected_file(home: Home) -> None:

@@ -6,7 +6,7 @@ import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from unittest.mock import Mock
+from typing import Any
 
 import pytest
 
@@ -92,33 +92,59 @@ def test_nothing_is_removed_through_a_link(home: Home, tmp_path: Path, place: st
     assert theirs.is_file()
 
 
-def test_a_link_that_comes_after_the_audit_is_not_followed_either(home: Home, tmp_path: Path) -> None:
-    theirs = made(tmp_path / "theirs" / OWN_PART)
-    (home.outbox / "rejected" / "00000099").symlink_to(theirs.parent)
-    found = Finding(Trouble.PART_LEFT_OVER, f"outbox/rejected/00000099/{OWN_PART}")
-    assert repair(home.services.settings, [found], theirs.stat().st_mtime + 7200, lambda: None, lambda _: False) == []
-    assert theirs.is_file()
+def repaired(home: Home, trouble: Trouble, subject: str) -> list[Finding]:
+    in_two_hours = time.time() + 7200
+    return repair(home.services.settings, [Finding(trouble, subject)], in_two_hours, lambda: None, lambda _: False)
 
 
-def test_a_folder_is_not_removed_through_a_link_that_comes_after_the_audit(home: Home, tmp_path: Path) -> None:
-    theirs = made(tmp_path / "theirs" / "00000099" / "scan.png")
-    shutil.rmtree(home.outbox / "rejected")
-    (home.outbox / "rejected").symlink_to(tmp_path / "theirs")
-    found = Finding(Trouble.PURGE_LEFT_OVER, "outbox/rejected/00000099")
-    assert repair(home.services.settings, [found], time.time(), lambda: None, lambda _: False) == []
-    assert theirs.is_file()
-
-
-def test_a_folder_that_cannot_be_removed_does_not_count_as_repaired(
-    home: Home, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("trouble", "subject", "link"),
+    [
+        (Trouble.PART_LEFT_OVER, f"outbox/rejected/00000099/{OWN_PART}", "outbox/rejected/00000099"),
+        (Trouble.PURGE_LEFT_OVER, "outbox/reports/0123456789ab-r7.pdf", "outbox/reports"),
+        (Trouble.PURGE_LEFT_OVER, "outbox/rejected/00000099", "outbox/rejected"),
+        (Trouble.PURGE_LEFT_OVER, "outbox/rejected/00000099", "outbox/rejected/00000099"),
+        (Trouble.CLAIM_LEFT_OVER, "inbox/.claimed/00000099", "inbox/.claimed"),
+        (Trouble.UNPACKING_LEFT_OVER, "store/.unpacking/00000099", "store/.unpacking/00000099"),
+    ],
+)
+def test_a_link_that_comes_after_the_audit_is_not_followed_either(
+    home: Home, tmp_path: Path, trouble: Trouble, subject: str, link: str
 ) -> None:
-    made(home.services.settings.claimed / "0123" / "scan.png")
-    found = Finding(Trouble.CLAIM_LEFT_OVER, "inbox/.claimed/0123")
-    with monkeypatch.context() as patch:
-        patch.setattr(shutil, "rmtree", Mock(side_effect=PermissionError))
-        assert repair(home.services.settings, [found], time.time(), lambda: None, lambda _: False) == []
-    assert repair(home.services.settings, [found], time.time(), lambda: None, lambda _: False) == [found]
-    assert not (home.services.settings.claimed / "0123").exists()
+    files = (OWN_PART, "0123456789ab-r7.pdf", "00000099/scan")
+    theirs = [made(tmp_path / "theirs" / name) for name in files]
+    place = home.path / link
+    shutil.rmtree(place, ignore_errors=True)
+    place.parent.mkdir(exist_ok=True)
+    place.symlink_to(tmp_path / "theirs")
+    assert repaired(home, trouble, subject) == []
+    assert [path for path in theirs if not path.is_file()] == []
+
+
+def test_nor_is_one_that_comes_while_a_folder_is_removed(
+    home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    theirs, rejected = made(tmp_path / "theirs" / "00000099" / "scan"), home.outbox / "rejected"
+    made(rejected / "00000099" / "scan")
+    remove = shutil.rmtree
+
+    def swap_and_remove(*arguments: Any, **options: Any) -> None:
+        rejected.rename(tmp_path / "moved")
+        rejected.symlink_to(tmp_path / "theirs")
+        remove(*arguments, **options)
+
+    monkeypatch.setattr(shutil, "rmtree", swap_and_remove)
+    assert len(repaired(home, Trouble.PURGE_LEFT_OVER, "outbox/rejected/00000099")) == 1
+    assert theirs.is_file()
+    assert not (tmp_path / "moved" / "00000099").exists()
+
+
+@pytest.mark.usefixtures("answers_soon")
+def test_a_pipe_in_the_place_of_a_folder_is_not_waited_for(home: Home) -> None:
+    os.mkfifo(home.outbox / "rejected" / "00000099")
+    began = time.monotonic()
+    assert repaired(home, Trouble.PURGE_LEFT_OVER, "outbox/rejected/00000099") == []
+    assert time.monotonic() - began < ANSWER_SECONDS, "shutil.rmtree takes the alarm for an error of the disk"
 
 
 def test_the_unfinished_files_of_others_are_theirs(home: Home) -> None:

@@ -9,7 +9,7 @@ from worker.pipeline import ANALYSE
 from worker.selection import Choice, all_headers, choose, chosen_headers, left_out_objects
 from worker.services import Services
 from worker.steps.headers import headers_of
-from worker.steps.lost import is_an_instance_lost, spend_attempt
+from worker.steps.lost import is_any_instance_lost, spend_attempt
 from worker.steps.pixels import stored_slices
 from worker.steps.progress import followed
 from worker.store import queries
@@ -29,7 +29,7 @@ def analyse_studies(services: Services, claim: Claim) -> None:
     most = services.settings.max_series
     choices = {uid: choose(headers_of(study), most) for uid, study in studies.items()}
     headers = {uid: chosen_headers(chosen) for uid, chosen in choices.items()}
-    for study_uid in [uid for uid, study_headers in headers.items() if is_an_instance_lost(services, study_headers)]:
+    for study_uid in [uid for uid, study_headers in headers.items() if is_any_instance_lost(services, study_headers)]:
         spend_attempt(services, ANALYSE, claim, studies[study_uid].id)
         del headers[study_uid]
     slices = chain.from_iterable(stored_slices(services, study_headers) for study_headers in headers.values())

@@ -8,7 +8,7 @@ from worker.outbox import REASON_FILE, Outbox, outbox_of, reason_text, rejected_
 from worker.pipeline import DELIVER, REJECT
 from worker.services import Services
 from worker.steps.disk import disk_trouble_is_transient
-from worker.steps.lost import LOST_FILE, are_objects_lost, is_file_lost, spend_attempt
+from worker.steps.lost import LOST_FILE, is_any_object_lost, is_file_lost, spend_attempt
 from worker.store import queries
 from worker.store.chores import want_worklist
 from worker.store.claims import Claim, move
@@ -25,7 +25,7 @@ def deliver_reports(services: Services, claim: Claim) -> None:
         reports = rendered_reports(session, claim.ids)
     for rendered in reports:
         study = rendered.study
-        if are_objects_lost(services, [rendered.report.sha256]):
+        if is_any_object_lost(services, [rendered.report.sha256]):
             spend_attempt(services, DELIVER, claim, study.id)
             continue
         with disk_trouble_is_transient("report"), services.objects.path_of(rendered.report.sha256).open("rb") as pdf:

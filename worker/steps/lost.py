@@ -24,25 +24,25 @@ LOST_REPORT = "The report is no longer in the store: `retry` the study, which ma
 LOST_FILE = "The file itself is no longer in the store: send it again, or restore the store from a backup."
 
 
-def is_study_image_lost(services: Services, study: Study) -> bool:
+def is_any_image_lost(services: Services, study: Study) -> bool:
     """Is one of the images that are read gone from the store?
 
     Raises:
         TransientError: the store does not answer.
     """
-    return is_an_instance_lost(services, chosen_headers(choose(headers_of(study), services.settings.max_series)))
+    return is_any_instance_lost(services, chosen_headers(choose(headers_of(study), services.settings.max_series)))
 
 
-def is_an_instance_lost(services: Services, headers: Iterable[InstanceHeader]) -> bool:
+def is_any_instance_lost(services: Services, headers: Iterable[InstanceHeader]) -> bool:
     """Is one of these instances gone from the store?
 
     Raises:
         TransientError: the store does not answer.
     """
-    return are_objects_lost(services, {header.sha256 for header in headers})
+    return is_any_object_lost(services, {header.sha256 for header in headers})
 
 
-def are_objects_lost(services: Services, sums: Iterable[str]) -> bool:
+def is_any_object_lost(services: Services, sums: Iterable[str]) -> bool:
     """Is one of these objects gone from a store that is there?
 
     Raises:
@@ -58,18 +58,18 @@ def is_file_lost(services: Services, row: ScanFile) -> bool:
     Raises:
         TransientError: the store does not answer.
     """
-    return row.sha256 is not None and are_objects_lost(services, [row.sha256])
+    return row.sha256 is not None and is_any_object_lost(services, [row.sha256])
 
 
 def loss_sentence(services: Services, stage: Stage, study_id: int) -> str | None:
-    """What to say of a study that is given up because its bytes are lost; `None` where they are not, or who knows."""
+    """Why the study is given up: its bytes are lost. `None` where they are not, or the store does not answer."""
     with services.session.begin() as session:
         (study,) = queries.whole_studies(session, [study_id])
     try:
         if stage is not DELIVER:
-            return LOST_IMAGE if is_study_image_lost(services, study) else None
+            return LOST_IMAGE if is_any_image_lost(services, study) else None
         reports = {report.sha256 for report in study.reports if report.revision == study.revision}
-        return LOST_REPORT if are_objects_lost(services, reports) else None
+        return LOST_REPORT if is_any_object_lost(services, reports) else None
     except TransientError:
         return None
 

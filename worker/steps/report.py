@@ -15,7 +15,7 @@ from worker.selection import choose, chosen_headers
 from worker.services import Services
 from worker.steps.disk import disk_trouble_is_transient
 from worker.steps.headers import headers_of
-from worker.steps.lost import is_study_image_lost, spend_attempt
+from worker.steps.lost import is_any_image_lost, spend_attempt
 from worker.steps.pixels import stored_pixels
 from worker.store import queries
 from worker.store.claims import Claim, move
@@ -36,7 +36,7 @@ def render_reports(services: Services, claim: Claim) -> None:
         try:
             _render(services, claim, study, bundle, rejected[study.id])
         except TransientError:
-            if not is_study_image_lost(services, study):
+            if not is_any_image_lost(services, study):
                 raise
             spend_attempt(services, REPORT, claim, study.id)
 
