@@ -84,9 +84,9 @@ def test_an_inbox_that_is_away_for_a_while(ground: Ground) -> None:
     """Renamed while files of it are being taken in, and back again in place of the one that was made anew."""
     deployment = ground.deployment
     deployment.environment |= SHIPPED_ATTEMPTS
-    deployment.start()
     ground.drop(mixed(10))
-    ground.wait_for_work()
+    deployment.start()
+    ground.pause(0.5, 1.5)
     inbox = deployment.settings.inbox
     away = inbox.rename(inbox.with_name("away"))
     ground.pause(20, 25)
