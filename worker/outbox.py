@@ -22,7 +22,7 @@ REASON_FILE = "reason.txt"
 PARTS = ".*.part"
 """What store and outbox write beside before they rename it."""
 OWN_PART = re.compile(r"\.[0-9a-f]+\.part")
-"""What others write beside under such a name is theirs, and may have a patient's name in it."""
+"""What others write beside under another name is theirs, and may have a patient's name in it."""
 
 
 class Outbox:

@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Callable
+from datetime import datetime
 
 from sqlalchemy.exc import DBAPIError, OperationalError
 
@@ -50,11 +51,11 @@ def run_stage(stage: Stage, services: Services, ring: Ring, task_id: str | None 
 
 
 def _visit(stage: Stage, services: Services, ring: Ring, task_id: str | None) -> int:
-    since = services.now()
-    claim, more = _claim(stage, services, task_id)
+    now = services.now()
+    claim, more = _claim(stage, services, now, task_id)
     if claim is None:
         return 0
-    with held(services, stage, claim, since):
+    with held(services, stage, claim, now):
         if more:  # a broker that is slow to answer must not cost the lease
             ring(stage)
         used_up = claim.crashes >= max(services.settings.max_attempts, FEWEST_ATTEMPTS)
@@ -65,9 +66,9 @@ def _visit(stage: Stage, services: Services, ring: Ring, task_id: str | None) ->
     return len(claim.ids)
 
 
-def _claim(stage: Stage, services: Services, task_id: str | None) -> tuple[Claim | None, bool]:
+def _claim(stage: Stage, services: Services, now: datetime, task_id: str | None) -> tuple[Claim | None, bool]:
     """A claim, and whether more is due."""
-    now, size = services.now(), services.settings.claim_size
+    size = services.settings.claim_size
     with services.session.begin() as session:
         claim = claim_due(session, stage.table, stage.takes, size, now, services.lease, task_id)
         return claim, claim is not None and any_due(session, stage.table, stage.takes, now)

@@ -38,11 +38,8 @@ def embedded(tmp_path: Path) -> Iterator[Ground]:
 @pytest.fixture
 def scaled_out(tmp_path: Path, shared_postgres: MortalPostgres) -> Iterator[Ground]:
     """Redis and Postgres."""
-    with mortal_redis() as redis:
-        servers = {"TRIAGE_BROKER_URL": redis.url, "TRIAGE_DATABASE_URL": shared_postgres.create_database()}
-        deployment = Deployment(tmp_path / "home", SMALL_AND_QUICK | servers)
-        yield Ground(deployment, redis, shared_postgres)
-        deployment.close()
+    with mortal_redis() as redis, Ground.on_servers(tmp_path / "home", redis, shared_postgres) as ground:
+        yield ground
 
 
 @pytest.fixture(params=["embedded", pytest.param("scaled_out", marks=pytest.mark.long)])

@@ -4,8 +4,11 @@ import os
 import random
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Self
 
 from tests.chaos.drops import Drop, expected
 from tests.chaos.record import Run, record
@@ -49,6 +52,17 @@ class Ground:
     def name(self) -> str:
         """As the table calls it."""
         return "embedded" if self.redis is None else "Redis + Postgres"
+
+    @classmethod
+    @contextmanager
+    def on_servers(cls, home: Path, redis: MortalRedis, postgres: MortalPostgres) -> Iterator[Self]:
+        """A deployment on these servers, with a database of its own; its workers end with the block."""
+        servers = {"TRIAGE_BROKER_URL": redis.url, "TRIAGE_DATABASE_URL": postgres.create_database()}
+        deployment = Deployment(home, SMALL_AND_QUICK | servers)
+        try:
+            yield cls(deployment, redis, postgres)
+        finally:
+            deployment.close()
 
     def drop(self, drops: Mapping[str, Drop]) -> None:
         """Put files into the inbox and remember them."""

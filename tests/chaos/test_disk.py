@@ -13,12 +13,10 @@ from pathlib import Path
 import pytest
 
 from tests.chaos.drops import expected, mixed
-from tests.chaos.ground import DONE_SECONDS, SMALL_AND_QUICK, Ground
+from tests.chaos.ground import DONE_SECONDS, SHIPPED_ATTEMPTS, Ground
 from tests.chaos.limits import NOTHING_LARGER, limit_files
 from tests.servers import mortal_postgres, mortal_redis
-from tests.system.deployment import Deployment
 from worker.cli.verification import verify
-from worker.settings import Settings
 from worker.store.models import ScanFile, Study
 
 COUNT = 6
@@ -61,7 +59,7 @@ def test_an_outbox_that_is_deleted(ground: Ground) -> None:
 def test_a_store_that_is_away_for_a_while(ground: Ground) -> None:
     """Longer than all attempts with the settings that are shipped take, while files keep coming."""
     deployment = ground.deployment
-    deployment.environment |= {"TRIAGE_MAX_ATTEMPTS": str(Settings().max_attempts)}
+    deployment.environment |= SHIPPED_ATTEMPTS
     deployment.start()
     ground.drop(mixed(COUNT))
     ground.wait_for_work()
@@ -138,25 +136,23 @@ def test_a_full_disk(ground: Ground, small_disk: Callable[[Path], None], full: s
 @pytest.mark.long
 def test_a_database_server_whose_disk_is_full(tmp_path: Path) -> None:
     """It refuses what needs room, and ends when its log of writes gets none; its administrator starts it again."""
-    with mortal_redis() as redis, mortal_postgres(partial(disk_at, mebibytes=DATABASE_MEBIBYTES)) as postgres:
-        servers = {"TRIAGE_BROKER_URL": redis.url, "TRIAGE_DATABASE_URL": postgres.create_database()}
-        deployment = Deployment(tmp_path / "home", SMALL_AND_QUICK | servers)
-        ground = Ground(deployment, redis, postgres)
-        try:
-            deployment.start()
-            ground.drop(mixed(COUNT))
-            ground.wait_for_work()
-            ballast = fill(postgres.socket_folder)
-            ground.drop(mixed(10 * COUNT, first_seed=COUNT))
-            ground.pause(15, 20)
-            assert "No space left on device" in postgres.log.read_text()
-            assert was_hurt(ground)
-            ballast.unlink()
-            if not postgres.is_running:
-                postgres.start()
-            ground.survives("a full disk: Postgres")
-        finally:
-            deployment.close()
+    with (
+        mortal_redis() as redis,
+        mortal_postgres(partial(disk_at, mebibytes=DATABASE_MEBIBYTES)) as postgres,
+        Ground.on_servers(tmp_path / "home", redis, postgres) as ground,
+    ):
+        ground.deployment.start()
+        ground.drop(mixed(COUNT))
+        ground.wait_for_work()
+        ballast = fill(postgres.socket_folder)
+        ground.drop(mixed(10 * COUNT, first_seed=COUNT))
+        ground.pause(15, 20)
+        assert "No space left on device" in postgres.log.read_text()
+        assert was_hurt(ground)
+        ballast.unlink()
+        if not postgres.is_running:
+            postgres.start()
+        ground.survives("a full disk: Postgres")
 
 
 @pytest.mark.long
